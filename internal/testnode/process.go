@@ -1,0 +1,174 @@
+package testnode
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Tool returns the path of something that script/setup installs, "bin/btcd" for
+// example, and ends the test when it is not there.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("DATESTONE_TOOLS")
+	if dir == "" {
+		dir = filepath.Join(Root(t), ".tools")
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s is not installed, run script/setup: %v", name, err)
+	}
+	return path
+}
+
+// Root returns the folder of the module's go.mod, above the test's folder.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above the test's folder")
+		}
+		dir = up
+	}
+}
+
+// FreePort returns a port that was free on 127.0.0.1 a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Process is a program that a test started. Its output goes to a file, so that no
+// pipe keeps the test binary waiting, and it dies with the test.
+type Process struct {
+	Log string // file with stdout and stderr
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	mu   sync.Mutex
+	err  error // of Wait, set before done is closed
+}
+
+// StartProcess starts cmd with its output appended to the file log.
+func StartProcess(t testing.TB, log string, cmd *exec.Cmd) *Process {
+	t.Helper()
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = dieWithParent()
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", cmd.Path, err)
+	}
+	p := &Process{Log: log, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		err := cmd.Wait()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("end of %s:\n%s", log, p.Tail())
+		}
+	})
+	return p
+}
+
+// PID returns the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err returns how the process ended: nil for exit code 0. It is meaningful once
+// Done is closed.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Kill ends the process as a power cut would (SIGKILL) and waits for that. It may
+// be called more than once.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Terminate asks the process to end (SIGTERM) and returns how it did.
+func (p *Process) Terminate(t testing.TB, limit time.Duration) error {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+		t.Fatalf("%s did not end within %v of SIGTERM:\n%s", filepath.Base(p.cmd.Path), limit, p.Tail())
+	}
+	return p.Err()
+}
+
+// Tail returns the last few kilobytes that the process wrote.
+func (p *Process) Tail() string {
+	raw, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	if len(raw) > 4000 {
+		raw = raw[len(raw)-4000:]
+	}
+	return string(raw)
+}
+
+// ready waits until up answers without an error, and reports false when the
+// process ended first.
+func (p *Process) ready(limit time.Duration, up func() error) (bool, error) {
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := up()
+		if err == nil {
+			return true, nil
+		}
+		select {
+		case <-p.done:
+			return false, nil
+		case <-tick.C:
+		}
+		if time.Now().After(deadline) {
+			return false, fmt.Errorf("not ready within %v: %w", limit, err)
+		}
+	}
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
