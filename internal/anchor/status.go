@@ -1,0 +1,136 @@
+package anchor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code names the state of a target for programs; Status.Message says the same to people.
+type Code string
+
+const (
+	// OK: the target follows its chain and has nothing to complain about.
+	OK Code = "ok"
+	// Starting: the target has not been asked anything yet.
+	Starting Code = "starting"
+	// NodeDown: the node does not answer.
+	NodeDown Code = "node_down"
+	// NodeAuth: the node refuses our user, password or cookie.
+	NodeAuth Code = "node_auth"
+	// NodeWarmup: the node has just been started and is loading.
+	NodeWarmup Code = "node_warmup"
+	// NodeSyncing: the node is still downloading the chain.
+	NodeSyncing Code = "node_syncing"
+	// NodeBehind: the node's best block is an ancestor of one that was seen already.
+	NodeBehind Code = "node_behind"
+	// NodeStaleFork: the node follows a chain with less work than one that was seen already.
+	NodeStaleFork Code = "node_stale_fork"
+	// NodePruned: the node has deleted a block that is still needed.
+	NodePruned Code = "node_pruned"
+	// NodeError: the node answered what nobody expects of it.
+	NodeError Code = "node_error"
+	// WrongNetwork: the node is on another network than configured, or than the database is pinned to.
+	WrongNetwork Code = "wrong_network"
+	// Scanning: the follower is catching up with the node.
+	Scanning Code = "scanning"
+	// NoFunds: the wallet cannot pay for the next transaction.
+	NoFunds Code = "no_funds"
+	// FeeCap: the next transaction would cost more than one may.
+	FeeCap Code = "fee_cap"
+	// DayCap: the next transaction would exceed what may be spent in 24 hours.
+	DayCap Code = "day_cap"
+	// WalletLocked: the node's wallet is encrypted and locked.
+	WalletLocked Code = "wallet_locked"
+	// WalletMissing: the node has no such wallet, or none at all.
+	WalletMissing Code = "wallet_missing"
+	// Refused: the node refuses our transaction.
+	Refused Code = "tx_refused"
+	// StoreFailed: the database cannot be read or written.
+	StoreFailed Code = "store_failed"
+)
+
+// NeedsPerson says whether the state ends only when somebody does something.
+func (c Code) NeedsPerson() bool {
+	switch c {
+	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused:
+		return true
+	}
+	return false
+}
+
+// Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
+// smallest unit (satoshi), hashes of blocks and transactions in the usual, reversed hexadecimal.
+type Status struct {
+	Target        string     `json:"target"`  // its name in the configuration
+	Network       string     `json:"network"` // mainnet, testnet4, signet or regtest
+	TestNetwork   bool       `json:"test_network"`
+	Code          Code       `json:"code"`
+	Message       string     `json:"message"`               // a sentence; what to do, if anything
+	Height        int64      `json:"height"`                // of the best block that was followed; -1 before the first
+	Block         string     `json:"block,omitempty"`       // its hash
+	NodeHeight    int64      `json:"node_height"`           // of the node's best block
+	Confirmations int        `json:"confirmations"`         // that an attestation needs to count
+	Balance       int64      `json:"balance"`               // confirmed coins
+	Address       string     `json:"address,omitempty"`     // where to send coins to
+	FeeRate       float64    `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
+	FeesDay       int64      `json:"fees_day"`              // spent and reserved in the last 24 hours
+	FeesWeek      int64      `json:"fees_week"`             // the same of seven days
+	Ref           string     `json:"transaction,omitempty"` // most recent transaction
+	Tip           string     `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
+	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
+	Attested      []Attested `json:"attested,omitempty"`    // by epoch
+	LastError     string     `json:"last_error,omitempty"`
+	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`
+	Updated       time.Time  `json:"updated"`
+}
+
+// Waiting is a transaction that waits for confirmations.
+type Waiting struct {
+	Ref           string `json:"transaction"`
+	Height        int64  `json:"height,omitempty"` // of its block; 0 while it has none
+	Confirmations int64  `json:"confirmations"`
+}
+
+// Attested says how far an epoch of the log is attested.
+type Attested struct {
+	Epoch   int   `json:"epoch"`
+	Size    int64 `json:"size"`    // of the epoch's tree
+	Counted int64 `json:"counted"` // entries below this have an attestation that counts
+	Mined   int64 `json:"mined"`   // entries below this have one in the best chain at any depth
+	Sent    int64 `json:"sent"`    // entries below this are in a transaction that may be mined
+}
+
+// Fault is an error that is a named state of a target. Its message is a sentence for the operator.
+type Fault struct {
+	Code    Code
+	Message string
+	Err     error // the cause; may be nil
+}
+
+func (f *Fault) Error() string {
+	if f.Err == nil {
+		return f.Message
+	}
+	return fmt.Sprintf("%s: %v", f.Message, f.Err)
+}
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Faultf makes a fault; the cause may be nil.
+func Faultf(code Code, cause error, format string, args ...any) *Fault {
+	return &Fault{Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
+}
+
+// CodeOf is the state that an error stands for: OK for nil, StoreFailed for an error that is no
+// fault, which only the store returns.
+func CodeOf(err error) Code {
+	var f *Fault
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &f):
+		return f.Code
+	}
+	return StoreFailed
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/datestone/datestone/internal/anchor"
+)
+
+// Targets are the targets as they last described themselves, by name.
+func (db *DB) Targets(ctx context.Context) ([]anchor.Status, error) {
+	rows, err := db.query(ctx, `SELECT name, status FROM target ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("reading targets: %w", err)
+	}
+	defer rows.Close()
+	var all []anchor.Status
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, fmt.Errorf("reading targets: %w", err)
+		}
+		var s anchor.Status
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return nil, fmt.Errorf("reading the status of target %s: %w", name, err)
+		}
+		s.Target = name
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+// PinTarget ties a target's name to the genesis hash of its chain, for good. It returns ErrConflict
+// when the name is tied to another chain.
+func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis string) error {
+	have, err := db.Genesis(ctx, target)
+	if err == nil && have == genesis {
+		return nil
+	}
+	err = db.update(ctx, func(tx tx) error {
+		text, err := json.Marshal(anchor.Status{Target: target, Code: anchor.Starting, Message: "Starting.", Height: -1, Updated: now})
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, $2, 0, $3, $4) ON CONFLICT (name) DO NOTHING`,
+			target, genesis, string(text), micros(now)); err != nil {
+			return err
+		}
+		if err := tx.row(ctx, `SELECT genesis FROM target WHERE name = $1`, target).Scan(&have); err != nil {
+			return err
+		}
+		if have != genesis {
+			return fmt.Errorf("it follows the chain with genesis %s, not %s: %w", have, genesis, ErrConflict)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("pinning target %s: %w", target, err)
+	}
+	return nil
+}
+
+// Genesis is the hash of the first block of the chain that the target's name is tied to, or
+// ErrNotFound.
+func (db *DB) Genesis(ctx context.Context, target string) (string, error) {
+	var genesis string
+	err := db.queryRow(ctx, `SELECT genesis FROM target WHERE name = $1`, []any{target}, &genesis)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", ErrNotFound
+	} else if err != nil {
+		return "", fmt.Errorf("reading target %s: %w", target, err)
+	}
+	return genesis, nil
+}
+
+// SaveStatus keeps what a pinned target says of itself. It does nothing for one that is not pinned.
+func (db *DB) SaveStatus(ctx context.Context, now time.Time, s anchor.Status) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("saving the status of target %s: %w", s.Target, err)
+	}
+	err = db.update(ctx, func(tx tx) error {
+		_, err := tx.exec(ctx, `UPDATE target SET status = $2, updated = $3 WHERE name = $1`, s.Target, string(text), micros(now))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("saving the status of target %s: %w", s.Target, err)
+	}
+	return nil
+}
