@@ -1,0 +1,2 @@
+// Package ots holds the OpenTimestamps proof format.
+package ots
