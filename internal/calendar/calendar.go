@@ -1,0 +1,263 @@
+// Package calendar turns a digest into a durable log entry, and an entry into its proof. It knows no
+// HTTP, no SQL and no chain.
+//
+// Submit puts a digest into the open batch and waits. Run, in one goroutine, takes the batch, hands
+// its root to the store, and wakes the waiters once the entry is on disk: the first digest after a
+// quiet time is committed at once, and under load a batch is what came in while the one before it was
+// being written. Proof only reads.
+package calendar
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/ots"
+)
+
+const (
+	// MaxDigest is the largest digest that is accepted, in bytes.
+	MaxDigest = 64
+	// MaxBatch is the largest number of digests in a batch.
+	MaxBatch = 1 << 12
+	// MaxProof is the largest proof that is answered, in bytes: more than clients read.
+	MaxProof = 10_000
+	// DeepBlocks is how deep a block must be for a proof that ends in it to be final.
+	DeepBlocks = 100
+
+	nonceSize = 16
+)
+
+var (
+	// ErrDigestTooLong says that a digest is longer than MaxDigest.
+	ErrDigestTooLong = errors.New("digest too long")
+	// ErrUnavailable says that the digest was not acknowledged and may be sent again.
+	ErrUnavailable = errors.New("the calendar cannot commit now, try again")
+	// ErrUnknown says that a commitment was never given out.
+	ErrUnknown = errors.New("unknown commitment")
+)
+
+// Store keeps the log. store.DB is one.
+type Store interface {
+	// Append adds an entry for each tip and returns them only after all are on disk.
+	Append(ctx context.Context, now time.Time, tips [][32]byte) ([]logtree.Entry, error)
+	// HasEntry says whether the log has exactly this entry.
+	HasEntry(ctx context.Context, e logtree.Entry) (bool, error)
+	// Attestations returns for each target what a proof of the entry at p uses, lowest block first.
+	Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error)
+	// Nodes reads the nodes of an epoch's tree.
+	Nodes(ctx context.Context, epoch int) logtree.Reader
+}
+
+// Config are the calendar's settings; the zero value of each means its default.
+type Config struct {
+	// Burst is the number of entries that may be appended without a delay. Default 10,000.
+	Burst int
+	// Rate is the number of entries a second at which the burst refills; when it is used up, a batch
+	// waits for at most a second divided by Rate. Default 50.
+	Rate int
+	// Waiting is the number of digests that may wait for a commit; more are refused. Default 65,536.
+	Waiting int
+	// Patience bounds one commit. Default 10 s.
+	Patience time.Duration
+	// Observe, when set, is told of each commit: how many digests, how long, and its error.
+	Observe func(digests int, took time.Duration, err error)
+	// Log receives commits that failed. Default slog.Default().
+	Log *slog.Logger
+}
+
+// Calendar commits digests to a log. Make one with New.
+type Calendar struct {
+	store  Store
+	config Config
+	bucket *rate.Limiter
+	wake   chan struct{} // holds one token when batches may not be empty
+
+	mu      sync.Mutex // guards what follows
+	batches []*batch   // oldest first; only the last takes more digests
+	waiting int        // digests in batches
+	stopped bool
+}
+
+// batch is a set of digests that become one entry. leaves grows under Calendar.mu until Run takes
+// the batch; the rest is set by Run before done is closed.
+type batch struct {
+	leaves [][32]byte
+	done   chan struct{}
+	tree   *ots.Tree
+	entry  logtree.Entry
+	err    error
+}
+
+// New makes a calendar over a store. It does nothing until Run.
+func New(store Store, config Config) *Calendar {
+	if config.Burst == 0 {
+		config.Burst = 10_000
+	}
+	if config.Rate == 0 {
+		config.Rate = 50
+	}
+	if config.Waiting == 0 {
+		config.Waiting = 65_536
+	}
+	if config.Patience == 0 {
+		config.Patience = 10 * time.Second
+	}
+	if config.Observe == nil {
+		config.Observe = func(int, time.Duration, error) {}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	return &Calendar{
+		store:  store,
+		config: config,
+		bucket: rate.NewLimiter(rate.Limit(config.Rate), config.Burst),
+		wake:   make(chan struct{}, 1),
+	}
+}
+
+// Receipt is what a submission got.
+type Receipt struct {
+	Path  ots.Path // from the digest to the entry
+	Entry logtree.Entry
+}
+
+// Timestamp is the receipt as a timestamp on the digest, with a pending attestation on the entry.
+func (r Receipt) Timestamp(pending ots.Attestation) *ots.Timestamp { return ots.New(r.Path, pending) }
+
+// Submit adds a digest of at most MaxDigest bytes to the log. It returns only after the entry that
+// holds it is on disk. ErrUnavailable means that nothing was acknowledged.
+func (c *Calendar) Submit(ctx context.Context, digest []byte) (Receipt, error) {
+	if len(digest) > MaxDigest {
+		return Receipt{}, ErrDigestTooLong
+	}
+	var message [MaxDigest + nonceSize]byte
+	n := copy(message[:], digest)
+	nonce := message[n : n+nonceSize]
+	rand.Read(nonce)
+
+	b, i, err := c.join(sha256.Sum256(message[:n+nonceSize]))
+	if err != nil {
+		return Receipt{}, err
+	}
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	if b.err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, b.err)
+	}
+	path := ots.Path{}.Append(nonce).SHA256().Concat(b.tree.Path(i)).Prepend(b.entry[:8])
+	return Receipt{Path: path, Entry: b.entry}, nil
+}
+
+// join puts a leaf into the open batch and returns the batch with the leaf's index.
+func (c *Calendar) join(leaf [32]byte) (*batch, int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stopped:
+		return nil, 0, fmt.Errorf("%w: stopping", ErrUnavailable)
+	case c.waiting >= c.config.Waiting:
+		return nil, 0, fmt.Errorf("%w: %d digests are waiting", ErrUnavailable, c.waiting)
+	}
+	if len(c.batches) == 0 || len(c.batches[len(c.batches)-1].leaves) == MaxBatch {
+		c.batches = append(c.batches, &batch{done: make(chan struct{})})
+	}
+	b := c.batches[len(c.batches)-1]
+	b.leaves = append(b.leaves, leaf)
+	c.waiting++
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return b, len(b.leaves) - 1, nil
+}
+
+// take removes the batches that wait, after which they take no more digests.
+func (c *Calendar) take() []*batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.batches
+	c.batches, c.waiting = nil, 0
+	return taken
+}
+
+// Run commits batches until ctx is done, then commits what was accepted before and returns nil.
+func (c *Calendar) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			c.mu.Lock()
+			c.stopped = true
+			c.mu.Unlock()
+			c.drain(ctx)
+			return nil
+		}
+		c.drain(ctx)
+	}
+}
+
+// drain commits batches until there is none.
+func (c *Calendar) drain(ctx context.Context) {
+	for {
+		c.pace(ctx)
+		batches := c.take()
+		if len(batches) == 0 {
+			return
+		}
+		c.commit(context.WithoutCancel(ctx), batches)
+	}
+}
+
+// pace waits while the token bucket is empty, at most one refill.
+func (c *Calendar) pace(ctx context.Context) {
+	if c.bucket.Tokens() >= 1 {
+		return
+	}
+	wait := time.NewTimer(time.Second / time.Duration(c.config.Rate))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+}
+
+// commit makes the batches durable, together, and wakes their waiters. A failure is theirs alone: the
+// loop goes on.
+func (c *Calendar) commit(ctx context.Context, batches []*batch) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.config.Patience)
+	defer cancel()
+
+	digests := 0
+	tips := make([][32]byte, len(batches))
+	for i, b := range batches {
+		c.bucket.Allow()
+		b.tree = ots.MerkleTree(b.leaves)
+		tips[i] = b.tree.Root()
+		digests += len(b.leaves)
+	}
+	entries, err := c.store.Append(ctx, start, tips)
+	for i, b := range batches {
+		if b.err = err; err == nil {
+			b.entry = entries[i]
+		}
+		close(b.done)
+	}
+	c.config.Observe(digests, time.Since(start), err)
+	if err != nil {
+		c.config.Log.Warn("digests were not committed; their clients were told to try again", "digests", digests, "err", err)
+	}
+}

@@ -1,0 +1,89 @@
+package calendar
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/ots"
+)
+
+// State says how far a commitment has come.
+type State int
+
+const (
+	// Pending: in the log, in no block.
+	Pending State = iota
+	// Mined: in a block that is not deep enough yet.
+	Mined
+	// Confirmed: attested; there is a proof.
+	Confirmed
+)
+
+// Proof is what is known of a commitment.
+type Proof struct {
+	State State
+	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, when
+	// State is Confirmed.
+	Timestamp []byte
+	// Ref names the transaction when State is Mined.
+	Ref string
+	// Deep: the first attestation is more than DeepBlocks deep, so that the answer will not change
+	// but for branches that come to it.
+	Deep bool
+}
+
+// Proof finds the proof of a commitment, which is an entry of the log. It returns ErrUnknown for
+// what the log does not have.
+func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) {
+	if len(commitment) != logtree.EntrySize {
+		return Proof{}, ErrUnknown
+	}
+	e := logtree.Entry(commitment)
+	if known, err := c.store.HasEntry(ctx, e); err != nil {
+		return Proof{}, err
+	} else if !known {
+		return Proof{}, ErrUnknown
+	}
+	attestations, err := c.store.Attestations(ctx, e.Position())
+	if err != nil {
+		return Proof{}, err
+	}
+	var p Proof
+	for _, a := range attestations {
+		switch {
+		case a.State == logtree.Mined && p.State == Pending:
+			p.State, p.Ref = Mined, a.Ref
+		case a.State == logtree.Counted:
+			path, err := c.store.Nodes(ctx, a.Head.Epoch).Inclusion(a.Head, e)
+			if err != nil {
+				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
+			}
+			if err := p.add(append(path.Bytes(), a.Proof...), a); err != nil {
+				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
+			}
+		}
+	}
+	return p, nil
+}
+
+// add puts a branch into the proof: the first as it is, others while the whole stays within MaxProof.
+func (p *Proof) add(branch []byte, a logtree.Attestation) error {
+	if p.State != Confirmed {
+		*p = Proof{State: Confirmed, Timestamp: branch, Deep: a.Depth() > DeepBlocks}
+		return nil
+	}
+	t, err := ots.ParseTimestamp(p.Timestamp, logtree.EntrySize)
+	if err != nil {
+		return err
+	}
+	u, err := ots.ParseTimestamp(branch, logtree.EntrySize)
+	if err != nil {
+		return err
+	}
+	t.Merge(u)
+	if wire, err := t.AppendBinary(nil); err == nil && len(wire) <= MaxProof {
+		p.Timestamp = wire
+	}
+	return nil
+}

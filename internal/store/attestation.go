@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/datestone/datestone/internal/logtree"
+)
+
+const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.height, a.block, a.block_time, a.ref, a.state, a.changed`
+
+// Attestations returns, for each target that has one, the attestation that a proof of the entry at p
+// uses: the counted one of the smallest head above p, else the mined one of the smallest. Lowest
+// block first.
+func (db *DB) Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error) {
+	rows, err := db.query(ctx, `SELECT `+attestationColumns+`, t.height
+		FROM target t JOIN attestation a ON a.id = COALESCE(
+			(SELECT c.id FROM attestation c WHERE c.purpose = 'log' AND c.target = t.name AND c.epoch = $1 AND c.state = 1 AND c.size > $2 ORDER BY c.size LIMIT 1),
+			(SELECT m.id FROM attestation m WHERE m.purpose = 'log' AND m.target = t.name AND m.epoch = $1 AND m.state = 0 AND m.size > $2 ORDER BY m.size LIMIT 1))
+		ORDER BY a.height, a.id`, p.Epoch(), p.Index())
+	if err != nil {
+		return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+	}
+	defer rows.Close()
+	var all []logtree.Attestation
+	for rows.Next() {
+		var tip int64
+		a, err := scanAttestation(rows, &tip)
+		if err != nil {
+			return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+		}
+		a.Tip = tip
+		all = append(all, a)
+	}
+	return all, rows.Err()
+}
+
+// scanAttestation reads attestationColumns, and what follows them into more.
+func scanAttestation(rows *sql.Rows, more ...any) (logtree.Attestation, error) {
+	var a logtree.Attestation
+	var root, block []byte
+	var blockTime, changed int64
+	dest := []any{&a.ID, &a.Target, &a.Head.Epoch, &a.Head.Size, &root, &a.Proof, &a.Height, &block, &blockTime, &a.Ref, &a.State, &changed}
+	if err := rows.Scan(append(dest, more...)...); err != nil {
+		return a, err
+	}
+	var err error
+	if a.Head.Root, err = hash32(root); err != nil {
+		return a, err
+	}
+	if a.BlockHash, err = hash32(block); err != nil {
+		return a, err
+	}
+	a.BlockTime, a.Changed = fromMicros(blockTime), fromMicros(changed)
+	return a, nil
+}
+
+// AllAttestations reads up to limit attestations of every state with ids above after, in order of id,
+// for those who check them.
+func (db *DB) AllAttestations(ctx context.Context, after int64, limit int) ([]logtree.Attestation, error) {
+	rows, err := db.query(ctx, `SELECT `+attestationColumns+` FROM attestation a WHERE a.purpose = 'log' AND a.id > $1 ORDER BY a.id LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading attestations: %w", err)
+	}
+	defer rows.Close()
+	var all []logtree.Attestation
+	for rows.Next() {
+		a, err := scanAttestation(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading attestations: %w", err)
+		}
+		all = append(all, a)
+	}
+	return all, rows.Err()
+}

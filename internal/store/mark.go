@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/datestone/datestone/internal/logtree"
+)
+
+// ErrBehind says that the database lacks entries that were acknowledged: it is an older copy, or
+// another one.
+var ErrBehind = errors.New("the database is behind what was acknowledged")
+
+// Mark is the high-water mark: a small file outside the database that holds the newest head this
+// node has acknowledged, so that an older copy of the database cannot pass for the current one.
+// Advance writes in place, without waiting for the disk: it survives the death of the process, and
+// after a power cut it is at most some seconds old, which is behind the database and so harmless.
+type Mark struct {
+	mu   sync.Mutex
+	file *os.File
+	head logtree.Head
+}
+
+// markFormat is one line of constant length, so that writing it never needs space on the disk.
+const markFormat = "datestone high-water mark: epoch %05d size %015d root %64s\n"
+
+// OpenMark opens the mark in the file at path, and makes an empty one if it is not there.
+func OpenMark(path string) (*Mark, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the high-water mark: %w", err)
+	}
+	m := &Mark{file: f}
+	line := make([]byte, 256)
+	n, _ := f.ReadAt(line, 0)
+	if n == 0 {
+		if err := errors.Join(m.write(logtree.Head{}), f.Sync()); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("making the high-water mark: %w", err)
+		}
+		return m, nil
+	}
+	var root string
+	if _, err := fmt.Sscanf(string(line[:n]), strings.TrimSuffix(markFormat, "\n"), &m.head.Epoch, &m.head.Size, &root); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the high-water mark %s is damaged: %w: if its database is known to be the newest, delete the file", path, err)
+	}
+	b, err := hex.DecodeString(root)
+	if err != nil || len(b) != 32 {
+		f.Close()
+		return nil, fmt.Errorf("the high-water mark %s is damaged: if its database is known to be the newest, delete the file", path)
+	}
+	m.head.Root = [32]byte(b)
+	return m, nil
+}
+
+// Head is the newest head that was acknowledged.
+func (m *Mark) Head() logtree.Head {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.head
+}
+
+// Advance moves the mark to h unless it is there or further already.
+func (m *Mark) Advance(h logtree.Head) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.head.Before(h) {
+		return nil
+	}
+	if err := m.write(h); err != nil {
+		return fmt.Errorf("advancing the high-water mark: %w", err)
+	}
+	m.head = h
+	return nil
+}
+
+func (m *Mark) write(h logtree.Head) error {
+	_, err := m.file.WriteAt(fmt.Appendf(nil, markFormat, h.Epoch, h.Size, hex.EncodeToString(h.Root[:])), 0)
+	return err
+}
+
+// Sync waits until the mark is on disk.
+func (m *Mark) Sync() error { return m.file.Sync() }
+
+// Close syncs and closes the file.
+func (m *Mark) Close() error { return errors.Join(m.file.Sync(), m.file.Close()) }
+
+// CheckMark returns ErrBehind when the log does not contain the head that was acknowledged.
+func (db *DB) CheckMark(ctx context.Context, acknowledged logtree.Head) error {
+	h, err := db.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if h.Before(acknowledged) {
+		return fmt.Errorf("%w: the log is at epoch %d size %d, and epoch %d size %d was acknowledged", ErrBehind, h.Epoch, h.Size, acknowledged.Epoch, acknowledged.Size)
+	}
+	if acknowledged.Size == 0 {
+		return nil
+	}
+	root, err := db.Nodes(ctx, acknowledged.Epoch).Root(acknowledged.Size)
+	if err != nil && !errors.Is(err, logtree.ErrInconsistent) {
+		return err
+	}
+	if err != nil || root != acknowledged.Root {
+		return fmt.Errorf("%w: the first %d entries of epoch %d are not those that were acknowledged", ErrBehind, acknowledged.Size, acknowledged.Epoch)
+	}
+	return nil
+}
