@@ -1,0 +1,181 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/datestone/datestone/ots/headers"
+	"github.com/datestone/datestone/ots/otshttp"
+)
+
+// sourceFlags say where block headers come from and of which network they are.
+type sourceFlags struct {
+	BitcoinNode   string `placeholder:"URL" xor:"src" help:"A Bitcoin node's RPC address, such as http://user:password@127.0.0.1:8332. The default is the local node, found through bitcoin.conf." group:"src"`
+	BitcoinCookie string `placeholder:"FILE" help:"The .cookie file of the node, when its address has no user and password." group:"src"`
+	Esplora       string `placeholder:"URL" xor:"src" help:"A block explorer's API, such as https://blockstream.info/api; it is trusted for which chain is the best." group:"src"`
+	Headers       string `placeholder:"FILE" xor:"src" help:"A file of block headers: all of them, 80 bytes each, or lines of HEIGHT HEADERHEX." group:"src"`
+	NoBitcoin     bool   `xor:"src" help:"Check no Bitcoin attestation." group:"src"`
+
+	BtcTestnet  bool `xor:"net" help:"Proofs are of the test network testnet3, not of Bitcoin." group:"net"`
+	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
+	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`
+	BtcRegtest  bool `xor:"net" help:"The same for a regtest chain." group:"net"`
+}
+
+func (f *sourceFlags) network() *headers.Network {
+	switch {
+	case f.BtcTestnet:
+		return headers.Testnet3
+	case f.BtcTestnet4:
+		return headers.Testnet4
+	case f.BtcSignet:
+		return headers.Signet
+	case f.BtcRegtest:
+		return headers.Regtest
+	}
+	return headers.Mainnet
+}
+
+// errNoBitcoin says that --no-bitcoin was given.
+var errNoBitcoin = errors.New("Bitcoin is disabled by --no-bitcoin")
+
+// source makes the source of headers that the options ask for; nothing is contacted yet.
+func (a *app) source() (headers.Source, error) {
+	network := a.network()
+	if a.BitcoinCookie != "" && a.BitcoinNode == "" {
+		return nil, usagef("add --bitcoin-node URL", "--bitcoin-cookie goes with --bitcoin-node")
+	}
+	switch {
+	case a.NoBitcoin:
+		return nil, errNoBitcoin
+	case a.Headers != "":
+		return headers.NewFile(network, a.Headers), nil
+	case a.Esplora != "":
+		s, err := headers.NewEsplora(network, a.Esplora, a.client(seconds(headers.DefaultTimeout)))
+		if err != nil {
+			return nil, usage(err, "such as --esplora https://blockstream.info/api")
+		}
+		return s, nil
+	}
+	local := a.BitcoinNode == ""
+	cfg := headers.NodeConfig{URL: a.BitcoinNode, Cookie: a.BitcoinCookie}
+	if !local && !strings.Contains(cfg.URL, "://") {
+		cfg.URL = "http://" + cfg.URL
+	}
+	if u, err := url.Parse(cfg.URL); local || err == nil && u.User == nil && cfg.Cookie == "" {
+		// Without a way in, the local node's own may be right: at least for a node
+		// on this machine.
+		if local || isLocal(u.Hostname()) {
+			found, err := a.localNode()
+			if err != nil {
+				return nil, err
+			}
+			if local {
+				cfg = found
+			} else if v, err := url.Parse(found.URL); err == nil && v.User != nil {
+				u.User = v.User
+				cfg.URL = u.String()
+			} else {
+				cfg.Cookie = found.Cookie
+			}
+		}
+	}
+	if a.proxied {
+		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
+	}
+	s, err := headers.NewNode(network, cfg)
+	if err != nil {
+		return nil, usage(err, "such as --bitcoin-node http://user:password@127.0.0.1:8332")
+	}
+	return s, nil
+}
+
+func (a *app) localNode() (headers.NodeConfig, error) {
+	dir, err := headers.DefaultDataDir()
+	if err != nil {
+		return headers.NodeConfig{}, err
+	}
+	cfg, err := headers.LocalNode(a.network(), dir)
+	if err != nil {
+		return headers.NodeConfig{}, usage(err, "name the node with --bitcoin-node URL")
+	}
+	return cfg, nil
+}
+
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// sourceHint says what to do about a source that failed.
+func (a *app) sourceHint(err error) string {
+	switch {
+	case errors.Is(err, headers.ErrWrongNetwork):
+		for _, n := range headers.Networks {
+			if strings.Contains(err.Error(), "is on "+n.Name+",") {
+				if n == headers.Mainnet {
+					return "leave the --btc- option away"
+				}
+				return "add --btc-" + strings.TrimSuffix(n.Name, "3")
+			}
+		}
+		return ""
+	case errors.Is(err, headers.ErrUnreachable) && a.Headers == "" && a.Esplora == "" && a.BitcoinNode == "":
+		return "start a Bitcoin node here, name one with --bitcoin-node URL, or trust an explorer: --esplora https://blockstream.info/api"
+	}
+	return ""
+}
+
+// setUp checks the options that several commands share.
+func (a *app) setUp() error {
+	if _, err := a.allowlist(); err != nil {
+		return err
+	}
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	if p := a.Socks5Proxy; p != "" {
+		host, port, err := net.SplitHostPort(p)
+		if err != nil {
+			host, port = strings.Trim(p, "[]"), "1080"
+		}
+		if host == "" || strings.ContainsAny(host, "/@") {
+			return usagef("such as --socks5-proxy localhost:9050", "%q is not a proxy", p)
+		}
+		// With this scheme names go to the proxy unresolved.
+		u := &url.URL{Scheme: "socks5h", Host: net.JoinHostPort(host, port)}
+		tr.Proxy, a.proxied = http.ProxyURL(u), true
+	}
+	a.http = &http.Client{Transport: tr}
+	return nil
+}
+
+func (a *app) client(timeout seconds) *http.Client {
+	c := *a.http
+	c.Timeout = timeout.duration()
+	return &c
+}
+
+func (a *app) calendarClient(timeout seconds) *otshttp.Client {
+	return &otshttp.Client{HTTP: a.client(timeout), UserAgent: "datestone/" + version()}
+}
+
+// allowlist is what -l and --no-default-whitelist make, with exact URLs added.
+func (a *app) allowlist(also ...string) (*otshttp.Allowlist, error) {
+	l := &otshttp.Allowlist{}
+	if !a.NoDefaultWhitelist {
+		for _, p := range otshttp.DefaultAllowed {
+			if err := l.Add(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, p := range append(a.Whitelist, also...) {
+		if err := l.Add(p); err != nil {
+			return nil, usage(fmt.Errorf("-l: %w", err), "such as -l https://*.example.org")
+		}
+	}
+	return l, nil
+}
