@@ -1,0 +1,92 @@
+package otscal
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/datestone/datestone/internal/anchor"
+)
+
+// pagePolicy allows the page its own style sheet and nothing else.
+var pagePolicy = func() string {
+	_, rest, _ := strings.Cut(statusHTML, "<style>")
+	style, _, _ := strings.Cut(rest, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+// page is what the status page shows.
+type page struct {
+	Version     string
+	URI         string
+	TestNetwork bool
+	Epoch       int
+	Size        int64
+	Root        string
+	Targets     []targetPart
+	At          string
+}
+
+// targetPart is the part of the page about one target.
+type targetPart struct {
+	anchor.Status
+	Mood      string // good, wait or bad
+	State     string // in words
+	Attested  int64  // of the current epoch
+	Lag       int64  // entries that wait for it
+	Percent   int
+	Rate      string
+	LastError string // with its age
+	Updated   string
+	Rows      []waitingRow
+}
+
+type waitingRow struct {
+	Ref, Place, Confirmations string
+}
+
+func (s *Server) view(r report, now time.Time) page {
+	p := page{
+		Version: s.config.Version, URI: s.config.URI, TestNetwork: r.testNetwork(),
+		Epoch: r.Head.Epoch, Size: r.Head.Size, Root: hex.EncodeToString(r.Head.Root[:]),
+		At: now.UTC().Format("2006-01-02 15:04:05 UTC"),
+	}
+	for _, t := range r.Targets {
+		p.Targets = append(p.Targets, viewTarget(r, t, now))
+	}
+	return p
+}
+
+func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
+	part := targetPart{Status: t, Mood: "wait", State: strings.ReplaceAll(string(t.Code), "_", " "), Updated: ago(now, t.Updated)}
+	switch {
+	case t.Code == anchor.OK:
+		part.Mood, part.State = "good", "working"
+	case t.Code.NeedsPerson():
+		part.Mood, part.State = "bad", part.State+" – needs a person"
+	}
+	part.Attested, part.Lag = r.attested(t)
+	if r.Head.Size > 0 {
+		part.Percent = int(part.Attested * 100 / r.Head.Size)
+	}
+	if t.FeeRate > 0 {
+		part.Rate = fmt.Sprintf("%.3g sat/vB", t.FeeRate)
+	}
+	if t.LastError != "" {
+		part.LastError = fmt.Sprintf("%s (%s)", t.LastError, ago(now, t.LastErrorAt))
+	}
+	for _, w := range t.Waiting {
+		row := waitingRow{Ref: w.Ref, Place: "not in a block yet", Confirmations: fmt.Sprintf("0 of %d", t.Confirmations)}
+		if w.Height > 0 {
+			row.Place = "block " + grouped(w.Height)
+			row.Confirmations = fmt.Sprintf("%d of %d", w.Confirmations, t.Confirmations)
+		}
+		part.Rows = append(part.Rows, row)
+	}
+	return part
+}
