@@ -36,9 +36,10 @@ CREATE TABLE attempt_use (
 CREATE INDEX attempt_use_name ON attempt_use (name);
 
 -- The chain of a target: most_work is the most cumulative work ever seen (32 bytes, big-endian),
--- counted, like block.work, from the first block that is followed.
+-- counted, like block.work, from the genesis block on; base is the first block that is followed.
 CREATE TABLE chain (
 	target    TEXT PRIMARY KEY,
+	base      BIGINT NOT NULL,
 	most_work {{bytes}} NOT NULL
 );
 
