@@ -42,19 +42,18 @@ var (
 	// ErrUnavailable says that the digest was not acknowledged and may be sent again.
 	ErrUnavailable = errors.New("the calendar cannot commit now, try again")
 	// ErrUnknown says that a commitment was never given out.
-	ErrUnknown = errors.New("unknown commitment")
+	ErrUnknown = logtree.ErrUnknown
 )
 
 // Store keeps the log. store.DB is one.
 type Store interface {
 	// Append adds an entry for each tip and returns them only after all are on disk.
 	Append(ctx context.Context, now time.Time, tips [][32]byte) ([]logtree.Entry, error)
-	// HasEntry says whether the log has exactly this entry.
-	HasEntry(ctx context.Context, e logtree.Entry) (bool, error)
+	// Find returns a reader of the nodes of the entry's epoch, or an error that is ErrUnknown when
+	// the log does not have exactly this entry.
+	Find(ctx context.Context, e logtree.Entry) (logtree.Reader, error)
 	// Attestations returns for each target what a proof of the entry at p uses, lowest block first.
 	Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error)
-	// Nodes reads the nodes of an epoch's tree.
-	Nodes(ctx context.Context, epoch int) logtree.Reader
 }
 
 // Config are the calendar's settings; the zero value of each means its default.

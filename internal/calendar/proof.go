@@ -40,10 +40,9 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 		return Proof{}, ErrUnknown
 	}
 	e := logtree.Entry(commitment)
-	if known, err := c.store.HasEntry(ctx, e); err != nil {
+	nodes, err := c.store.Find(ctx, e)
+	if err != nil {
 		return Proof{}, err
-	} else if !known {
-		return Proof{}, ErrUnknown
 	}
 	attestations, err := c.store.Attestations(ctx, e.Position())
 	if err != nil {
@@ -55,7 +54,7 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 		case a.State == logtree.Mined && p.State == Pending:
 			p.State, p.Ref = Mined, a.Ref
 		case a.State == logtree.Counted:
-			path, err := c.store.Nodes(ctx, a.Head.Epoch).Inclusion(a.Head, e)
+			path, err := nodes.Inclusion(a.Head, e)
 			if err != nil {
 				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
 			}

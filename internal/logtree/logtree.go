@@ -36,8 +36,12 @@ const (
 	indexBits = 48
 )
 
-// ErrPosition says that an epoch or an index cannot be a position.
-var ErrPosition = errors.New("no such position in a log")
+var (
+	// ErrPosition says that an epoch or an index cannot be a position.
+	ErrPosition = errors.New("no such position in a log")
+	// ErrUnknown says that a log does not have an entry.
+	ErrUnknown = errors.New("the log has no such entry")
+)
 
 // Position is an entry's place: a 16-bit epoch and a 48-bit index in it.
 type Position int64

@@ -148,26 +148,30 @@ func (r Reader) Inclusion(h Head, e Entry) (ots.Path, error) {
 	if err := tlog.CheckRecord(proof, h.Size, h.Root, p.Index(), e.Leaf()); err != nil {
 		return ots.Path{}, fmt.Errorf("position %v in head %v: %w: %w", p, h, ErrInconsistent, err)
 	}
-	return inclusionPath(proof, h.Size, p.Index()), nil
+	return inclusionPath(proof, h.Size, p.Index())
 }
 
 // inclusionPath writes an RFC 6962 audit path as operations on the entry. The walk over fn and sn
 // that tells left siblings from right ones is that of RFC 9162, section 2.1.3.2.
-func inclusionPath(proof tlog.RecordProof, size, index int64) ots.Path {
-	path := ots.Path{}.Prepend([]byte{0}).SHA256()
+func inclusionPath(proof tlog.RecordProof, size, index int64) (ots.Path, error) {
+	const hash = byte(ots.OpSHA256)
+	wire := make([]byte, 0, 4+len(proof)*(2+32+3+1))
+	wire = append(wire, byte(ots.OpPrepend), 1, 0, hash)
 	fn, sn := index, size-1
 	for _, sibling := range proof {
 		if fn&1 == 1 || fn == sn {
-			path = path.Prepend(append([]byte{1}, sibling[:]...)).SHA256()
+			wire = append(append(wire, byte(ots.OpPrepend), 33, 1), sibling[:]...)
 			for fn&1 == 0 && fn != 0 {
 				fn, sn = fn>>1, sn>>1
 			}
 		} else {
-			path = path.Append(sibling[:]).Prepend([]byte{1}).SHA256()
+			wire = append(append(wire, byte(ots.OpAppend), 32), sibling[:]...)
+			wire = append(wire, byte(ots.OpPrepend), 1, 1)
 		}
+		wire = append(wire, hash)
 		fn, sn = fn>>1, sn>>1
 	}
-	return path
+	return ots.ParsePath(wire)
 }
 
 // MaxPathOps is the largest number of operations from a submitted digest to the root of a head,

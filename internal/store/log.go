@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/datestone/datestone/internal/logtree"
@@ -224,15 +223,6 @@ func (db *DB) Entry(ctx context.Context, p logtree.Position) (logtree.Entry, err
 	return logtree.NewEntry(p, t), nil
 }
 
-// HasEntry says whether the log has exactly this entry.
-func (db *DB) HasEntry(ctx context.Context, e logtree.Entry) (bool, error) {
-	stored, err := db.Entry(ctx, e.Position())
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && stored == e, err
-}
-
 // Row is one entry as it is stored, for those who check the whole log.
 type Row struct {
 	Entry logtree.Entry
@@ -265,109 +255,6 @@ func (db *DB) Entries(ctx context.Context, from logtree.Position, limit int) ([]
 		out = append(out, row)
 	}
 	return out, rows.Err()
-}
-
-// Nodes is the reader of an epoch's tree. It uses ctx for every read.
-func (db *DB) Nodes(ctx context.Context, epoch int) logtree.Reader {
-	return func(nodes []logtree.Node) ([][32]byte, error) {
-		hashes := make([][32]byte, len(nodes))
-		var missing []int
-		for i, n := range nodes {
-			if h, ok := db.nodes.get(epoch, n); ok {
-				hashes[i] = h
-			} else {
-				missing = append(missing, i)
-			}
-		}
-		if len(missing) == 0 {
-			return hashes, nil
-		}
-		if err := db.readNodes(ctx, epoch, nodes, missing, hashes); err != nil {
-			return nil, fmt.Errorf("reading nodes of epoch %d: %w", epoch, err)
-		}
-		return hashes, nil
-	}
-}
-
-// readNodes reads the missing ones of the nodes in as many queries as sixteen rows at a time take.
-func (db *DB) readNodes(ctx context.Context, epoch int, nodes []logtree.Node, missing []int, hashes [][32]byte) error {
-	for len(missing) > 0 {
-		part := missing[:min(len(missing), nodesAtOnce)]
-		missing = missing[len(part):]
-		args := make([]any, nodesAtOnce)
-		at := make(map[int64]int, len(part))
-		for i := range args {
-			if i >= len(part) {
-				args[i] = args[0]
-				continue
-			}
-			p, err := logtree.At(epoch, nodes[part[i]].Index())
-			if err != nil {
-				return err
-			}
-			args[i], at[int64(p)] = int64(p), part[i]
-		}
-		rows, err := db.query(ctx, selectNodes, args...)
-		if err != nil {
-			return err
-		}
-		found := 0
-		for rows.Next() {
-			var p int64
-			var tip, stored []byte
-			if err := rows.Scan(&p, &tip, &stored); err != nil {
-				rows.Close()
-				return err
-			}
-			i := at[p]
-			h, err := nodeHash(logtree.Position(p), tip, stored, nodes[i].Level)
-			if err != nil {
-				rows.Close()
-				return err
-			}
-			hashes[i] = h
-			db.nodes.put(epoch, nodes[i], h)
-			found++
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		if found != len(part) {
-			return fmt.Errorf("%d of %d entries are missing: %w", len(part)-found, len(part), logtree.ErrInconsistent)
-		}
-	}
-	return nil
-}
-
-const nodesAtOnce = 16
-
-var selectNodes = `SELECT position, tip, nodes FROM entry WHERE position IN (` + placeholders(nodesAtOnce) + `)`
-
-// placeholders is "$1, $2, ... $n".
-func placeholders(n int) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "$%d", i+1)
-	}
-	return b.String()
-}
-
-// nodeHash is the hash of the node of this level that the stored entry completed.
-func nodeHash(p logtree.Position, tip, stored []byte, level int) ([32]byte, error) {
-	if level == 0 {
-		t, err := hash32(tip)
-		if err != nil {
-			return [32]byte{}, err
-		}
-		return logtree.NewEntry(p, t).Leaf(), nil
-	}
-	if len(stored) < 32*level {
-		return [32]byte{}, fmt.Errorf("entry %v has %d bytes of nodes, want %d: %w", p, len(stored), 32*level, logtree.ErrInconsistent)
-	}
-	return [32]byte(stored[32*(level-1):]), nil
 }
 
 const selectHead = `SELECT epoch, size, edge FROM head WHERE id = 1`

@@ -262,24 +262,27 @@ func TestNodesAndEntries(t *testing.T) {
 		}
 		for range 2 { // the second time from the cache
 			for _, e := range entries {
-				path, err := db.Nodes(t.Context(), 0).Inclusion(h, e)
+				found, err := db.Find(t.Context(), e)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := path.Apply(e[:]); err != nil || [32]byte(got) != h.Root {
-					t.Fatalf("path of %v ends at %x, %v", e.Position(), got, err)
+				for _, reader := range []logtree.Reader{found, db.Nodes(t.Context(), 0)} {
+					path, err := reader.Inclusion(h, e)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := path.Apply(e[:]); err != nil || [32]byte(got) != h.Root {
+						t.Fatalf("path of %v ends at %x, %v", e.Position(), got, err)
+					}
 				}
 			}
 		}
-		if ok, err := db.HasEntry(t.Context(), entries[5]); err != nil || !ok {
-			t.Errorf("HasEntry: %v, %v", ok, err)
-		}
 		other := entries[5]
 		other[39] ^= 1
-		negative := logtree.Entry{0: 0xff}
-		for _, e := range []logtree.Entry{other, negative, logtree.NewEntry(77, tip(77))} {
-			if ok, err := db.HasEntry(t.Context(), e); err != nil || ok {
-				t.Errorf("HasEntry(%v): %v, %v", e, ok, err)
+		elsewhere, _ := logtree.At(1, 5)
+		for _, e := range []logtree.Entry{other, {0: 0xff}, logtree.NewEntry(77, tip(77)), logtree.NewEntry(elsewhere, tip(5))} {
+			if _, err := db.Find(t.Context(), e); !errors.Is(err, logtree.ErrUnknown) {
+				t.Errorf("Find(%v): %v, want ErrUnknown", e, err)
 			}
 		}
 		if _, err := db.Nodes(t.Context(), 0)([]logtree.Node{{Level: 3, N: 9}}); !errors.Is(err, logtree.ErrInconsistent) {

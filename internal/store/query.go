@@ -68,7 +68,7 @@ func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any
 	if err != nil {
 		return err
 	}
-	return s.QueryRowContext(ctx, args...).Scan(dest...)
+	return s.QueryRowContext(local(ctx), args...).Scan(dest...)
 }
 
 // query reads rows outside a transaction.
@@ -77,5 +77,9 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	return s.QueryContext(local(ctx), args...)
 }
+
+// local is the context for reads of a few rows of a local file. The driver starts a goroutine for every
+// statement that could be cancelled, which costs more than these reads take.
+func local(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
