@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -34,44 +36,119 @@ Exit codes: 0 done; 1 not proven, or not yet; 2 wrong use or bad input; 3 the pr
 not hold; 4 a calendar, a node or the disk failed, try again; 130 interrupted.
 `
 
-var helpGroups = []kong.Group{
-	{Key: "cmd", Title: "Options:"},
-	{Key: "src", Title: "Where block headers come from (at most one):"},
-	{Key: "net", Title: "Bitcoin network:"},
-	{Key: "cal", Title: "Calendars:"},
-	{Key: "out", Title: "Output:"},
+// groups are the parts of a command's help, in order.
+var groups = []kong.Group{
+	{Key: "cmd", Title: "Options"},
+	{Key: "src", Title: "Where block headers come from, at most one of"},
+	{Key: "net", Title: "The network, when it is not Bitcoin itself"},
+	{Key: "cal", Title: "Calendars"},
+	{Key: "out", Title: "Output"},
 }
 
-// helpFor says which groups matter to a command; the others are left out of its help.
-var helpFor = map[string][]string{
-	"stamp":   {"cmd", "cal", "out"},
-	"upgrade": {"cmd", "cal", "out"},
-	"verify":  {"cmd", "src", "net", "cal", "out"},
-	"info":    {"cmd", "out"},
-	"prune":   {"cmd", "src", "net", "out"},
+// relevant says which shared groups matter to a command.
+var relevant = map[string]string{
+	"stamp":   "cmd cal out",
+	"upgrade": "cmd cal out",
+	"verify":  "cmd src net cal out",
+	"info":    "cmd out",
+	"prune":   "cmd src net out",
 }
 
-func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+var examples = map[string]string{
+	"stamp": `  datestone stamp letter.pdf photos/        one tree, one submission, a proof beside each file
+  tar c folder | datestone stamp > folder.tar.ots
+  datestone stamp -d $(sha256sum < disk.img | cut -c1-64)
+  datestone stamp -c https://calendar.example.org letter.pdf
+`,
+	"upgrade": `  datestone upgrade *.ots
+  datestone upgrade --wait letter.pdf.ots
+  datestone upgrade -l https://calendar.example.org letter.pdf.ots
+`,
+	"verify": `  datestone verify letter.pdf.ots                       with the Bitcoin node of this machine
+  datestone verify --bitcoin-node http://user:password@10.0.0.5:8332 letter.pdf.ots
+  datestone verify --headers headers.bin --offline letter.pdf.ots
+  datestone verify -d 03ba204e... letter.pdf.ots
+`,
+	"info": `  datestone info letter.pdf.ots
+  datestone info -v letter.pdf.ots                      also what each operation gives
+`,
+	"prune": `  datestone prune letter.pdf.ots                        keep the oldest Bitcoin attestation only
+  datestone prune --discard unknown --discard pending:* letter.pdf.ots
+`,
+}
+
+func printHelp(_ kong.HelpOptions, ctx *kong.Context) error {
 	node := ctx.Selected()
 	if node == nil {
 		_, err := fmt.Fprint(ctx.Stdout, rootHelp)
 		return err
 	}
-	show := map[string]bool{}
-	for _, key := range helpFor[node.Name] {
-		show[key] = true
+	var b strings.Builder
+	args := ""
+	for _, arg := range node.Positional {
+		name := strings.ToUpper(arg.Name) + " ..."
+		if !arg.Required {
+			name = "[" + name + "]"
+		}
+		args += " " + name
 	}
-	for n := node; n != nil; n = n.Parent {
-		for _, f := range n.Flags {
-			if f.Name != "help" && (f.Group == nil || !show[f.Group.Key]) {
-				f.Hidden = true
+	fmt.Fprintf(&b, "Usage: datestone %s [options]%s\n\n%s\n", node.Name, args, node.Help)
+	for _, arg := range node.Positional {
+		b.WriteByte('\n')
+		row(&b, strings.ToUpper(arg.Name), arg.Help)
+	}
+	for _, g := range groups {
+		if !slices.Contains(strings.Fields(relevant[node.Name]), g.Key) {
+			continue
+		}
+		title := g.Title
+		for n := node; n != nil; n = n.Parent {
+			for _, f := range n.Flags {
+				if f.Hidden || f.Group == nil || f.Group.Key != g.Key {
+					continue
+				}
+				if title != "" {
+					fmt.Fprintf(&b, "\n%s:\n", title)
+					title = ""
+				}
+				name := "    --" + f.Name
+				if f.Short != 0 {
+					name = "-" + string(f.Short) + ", --" + f.Name
+				}
+				if !f.IsBool() && !f.IsCounter() {
+					name += " " + f.PlaceHolder
+				}
+				row(&b, name, f.Help)
 			}
 		}
 	}
-	for _, f := range ctx.Model.Flags {
-		if f.Name != "help" && (f.Group == nil || !show[f.Group.Key]) {
-			f.Hidden = true
-		}
+	fmt.Fprintf(&b, "\nExamples:\n%s", examples[node.Name])
+	_, err := fmt.Fprint(ctx.Stdout, b.String())
+	return err
+}
+
+// row writes a name and, beside it, its help in lines of at most 90 columns.
+func row(b *strings.Builder, name, help string) {
+	const left, width = 31, 59
+	col := len(name) + 2
+	fmt.Fprintf(b, "  %s", name)
+	if col >= left {
+		b.WriteByte('\n')
+		col = 0
 	}
-	return kong.DefaultHelpPrinter(options, ctx)
+	b.WriteString(strings.Repeat(" ", left-col))
+	n := 0
+	for _, word := range strings.Fields(help) {
+		if n > 0 && n+1+len(word) > width {
+			fmt.Fprintf(b, "\n%s", strings.Repeat(" ", left))
+			n = 0
+		}
+		if n > 0 {
+			b.WriteByte(' ')
+			n++
+		}
+		b.WriteString(word)
+		n += len(word)
+	}
+	b.WriteByte('\n')
 }

@@ -138,8 +138,7 @@ func run(ctx context.Context, args []string, a *app) int {
 		kong.Name("datestone"),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Help(printHelp),
-		kong.ExplicitGroups(helpGroups),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 96}),
+		kong.ExplicitGroups(groups),
 	)
 	if err != nil {
 		panic(err) // the struct above is wrong
