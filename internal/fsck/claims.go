@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
 )
@@ -18,6 +20,34 @@ type Chain interface {
 	Block(ctx context.Context, height int64) (hash, root [32]byte, err error)
 	// Confirmations is the depth that an attestation needs to be counted.
 	Confirmations() int64
+	// CheckAttempt says what is wrong with the bytes of an attempt: they must be the transaction that
+	// the attempt says, and carry its head's root.
+	CheckAttempt(a anchor.Attempt) error
+}
+
+// checkAttempts checks what was, or may yet be, sent to each target.
+func (c *checker) checkAttempts(ctx context.Context) error {
+	targets, err := c.db.Targets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, target := range targets {
+		attempts, err := c.db.Attempts(ctx, target.Target, time.Time{})
+		if err != nil {
+			return err
+		}
+		for _, a := range attempts {
+			at := fmt.Sprintf("attempt %d of %s", a.ID, a.Target)
+			c.claims(at, a.Head)
+			c.report.Attempts++
+			if chain, ok := c.options.Chains[a.Target]; ok {
+				if err := chain.CheckAttempt(a); err != nil {
+					c.report.problem(at, "%v", err)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (c *checker) readAttestations(ctx context.Context) error {

@@ -65,7 +65,7 @@ const rowsAtOnce = 5000
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkLog, c.checkClaims} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkLog, c.checkClaims} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}

@@ -3,6 +3,7 @@ package fsck
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
@@ -51,30 +52,33 @@ func (c *checker) checkLog(ctx context.Context) error {
 		if h.Epoch >= current.Epoch {
 			c.report.problem("epoch", "epoch %d has ended and the current epoch is %d", h.Epoch, current.Epoch)
 		}
-		c.claims("the end of epoch", h)
+		c.claims(fmt.Sprintf("the end of epoch %d", h.Epoch), h)
 	}
 	epochs = append(epochs, current)
 	var all int64
 	for _, h := range epochs {
 		all += h.Size
 	}
-	var previous [32]byte
+	var previous *[32]byte // root of the epoch before, when all of it was there
 	for i, h := range epochs {
-		got, err := c.checkEpoch(ctx, h, all)
+		got, whole, err := c.checkEpoch(ctx, h, all)
 		if err != nil {
 			return err
+		}
+		if i > 0 && previous != nil {
+			c.checkLink(ctx, h, *previous)
+		}
+		if previous = nil; !whole {
+			continue
 		}
 		root, err := got.Root(h.Size)
 		if err != nil {
 			return err
 		}
-		if i > 0 {
-			c.checkLink(ctx, h, previous)
-		}
+		previous = &root
 		if h.Epoch == current.Epoch && !bytes.Equal(got.Bytes(), edge.Bytes()) {
 			c.report.problem("the head", "its stored edge is not the one that %d entries of epoch %d give", h.Size, h.Epoch)
 		}
-		previous = root
 	}
 	c.report.Epochs = len(epochs)
 	for key, claims := range c.claimed {
@@ -85,33 +89,32 @@ func (c *checker) checkLog(ctx context.Context) error {
 	return nil
 }
 
-// checkEpoch recomputes the tree of one epoch and returns its edge. Claims of the heads that it passes are
-// compared and dropped.
-func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (logtree.Edge, error) {
-	var edge logtree.Edge
+// checkEpoch recomputes the tree of one epoch and returns its edge, and whether all of it was there. Claims
+// of the heads that it passes are compared and dropped.
+func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (edge logtree.Edge, whole bool, err error) {
 	first, err := logtree.At(h.Epoch, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	next := first
 	for index := int64(0); index < h.Size; {
 		rows, err := c.db.Entries(ctx, next, int(min(rowsAtOnce, h.Size-index)))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if len(rows) == 0 || rows[0].Entry.Position().Epoch() != h.Epoch {
 			c.report.problem("entry "+next.String(), "it and what follows up to the head's size of %d are missing", h.Size)
-			return edge, nil
+			return edge, false, nil
 		}
 		for _, row := range rows {
 			p := row.Entry.Position()
 			if p != next {
 				c.report.problem("entry "+next.String(), "it is missing; the next one is %v", p)
-				return edge, nil
+				return edge, false, nil
 			}
 			grown, nodes, err := edge.Append(index, row.Entry.Leaf())
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			if !bytes.Equal(logtree.Edge(nodes).Bytes(), logtree.Edge(row.Nodes).Bytes()) {
 				c.report.problem("entry "+p.String(), "its %d stored nodes are not the %d that recompute", len(row.Nodes), len(nodes))
@@ -120,14 +123,14 @@ func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (lo
 			index, next = index+1, next+1
 			c.report.Entries++
 			if err := c.compare(headKey{h.Epoch, index}, edge); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 		if c.options.Progress != nil {
 			c.options.Progress(c.report.Entries, all)
 		}
 	}
-	return edge, nil
+	return edge, true, nil
 }
 
 // compare checks what claims the root of the head that was just reached.
