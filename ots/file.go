@@ -109,7 +109,9 @@ func ParseTimestamp(b []byte, msgLen int) (*Timestamp, error) {
 // whole reads a timestamp after which nothing may follow.
 func (p *parser) whole(first *firstPiece, msgLen int) (*Timestamp, error) {
 	p.use(first)
-	t, err := p.timestamp(new(pending), msgLen, 0)
+	s := pendingPool.Get().(*pending)
+	defer s.release()
+	t, err := p.timestamp(s, msgLen, 0)
 	if err != nil {
 		return nil, err
 	}

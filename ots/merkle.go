@@ -1,42 +1,102 @@
 package ots
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
 
 // Tree is the Merkle tree over many digests: neighbours are paired from left to
 // right, a parent is sha256(left || right), and a lone last node is carried up
-// unchanged.
+// unchanged. It takes 32 bytes a leaf beside the leaves themselves. A Tree does
+// not change and may be used by several goroutines at once.
 type Tree struct {
 	leaves [][32]byte
-	levels [][][32]byte // levels[k] holds the parents that were hashed from level k; carried nodes are not repeated
+	levels []level // the parents of the leaves, their parents, and so on up to the root
 }
 
-// MerkleTree builds the tree. It keeps a reference to leaves, which must not
-// change afterwards.
+// level holds the nodes of one height, one after the other.
+type level []byte
+
+func (l level) len() int          { return len(l) / 32 }
+func (l level) node(i int) []byte { return l[32*i : 32*i+32] }
+
+// chunk is how many leaves are taken up the tree at once: few enough to stay in
+// a processor's nearest cache. A power of two, so that no pair spans two chunks.
+const (
+	chunkHeight = 9
+	chunk       = 1 << chunkHeight
+)
+
+// MerkleTree builds the tree on as many processors as the Go runtime may use. It
+// keeps a reference to leaves, which must not change afterwards.
 func MerkleTree(leaves [][32]byte) *Tree {
 	t := &Tree{leaves: leaves}
-	for n := len(leaves); n > 1; n = (n + 1) / 2 {
-		k := len(t.levels)
-		level := make([][32]byte, n/2)
-		for i := range level {
-			var pair [64]byte
-			l, r := t.node(k, 2*i), t.node(k, 2*i+1)
-			copy(pair[:32], l[:])
-			copy(pair[32:], r[:])
-			level[i] = sha256.Sum256(pair[:])
+	total := 0
+	for n := len(leaves); n > 1; {
+		n = (n + 1) / 2
+		total += n
+	}
+	nodes := make(level, 32*total)
+	for n := len(leaves); n > 1; {
+		n = (n + 1) / 2
+		t.levels = append(t.levels, nodes[:32*n:32*n])
+		nodes = nodes[32*n:]
+	}
+
+	chunks := (len(leaves) + chunk - 1) / chunk
+	var next atomic.Int64
+	work := func() {
+		for {
+			c := int(next.Add(1)) - 1
+			if c >= chunks {
+				return
+			}
+			for k := range min(chunkHeight, len(t.levels)) {
+				per := chunk >> (k + 1)
+				t.hash(k, c*per, min((c+1)*per, t.levels[k].len()))
+			}
 		}
-		t.levels = append(t.levels, level)
+	}
+	var wg sync.WaitGroup
+	for range min(chunks, runtime.GOMAXPROCS(0)) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	for k := chunkHeight; k < len(t.levels); k++ {
+		t.hash(k, 0, t.levels[k].len())
 	}
 	return t
 }
 
-// node is the i-th node of level k, where level 0 are the leaves.
-func (t *Tree) node(k, i int) *[32]byte {
-	for ; k > 0; k, i = k-1, 2*i {
-		if i < len(t.levels[k-1]) {
-			return &t.levels[k-1][i]
+// hash computes the nodes from..to of levels[k] from those below.
+func (t *Tree) hash(k, from, to int) {
+	parents := t.levels[k]
+	if k == 0 {
+		for i := from; i < to; i++ {
+			if 2*i+1 == len(t.leaves) {
+				copy(parents.node(i), t.leaves[2*i][:])
+				continue
+			}
+			var pair [64]byte
+			copy(pair[:32], t.leaves[2*i][:])
+			copy(pair[32:], t.leaves[2*i+1][:])
+			sum := sha256.Sum256(pair[:])
+			copy(parents.node(i), sum[:])
 		}
+		return
 	}
-	return &t.leaves[i]
+	children := t.levels[k-1]
+	for i := from; i < to; i++ {
+		if 2*i+1 == children.len() {
+			copy(parents.node(i), children.node(2*i))
+			continue
+		}
+		sum := sha256.Sum256(children[64*i : 64*i+64])
+		copy(parents.node(i), sum[:])
+	}
 }
 
 // Len is the number of leaves.
@@ -45,31 +105,44 @@ func (t *Tree) Len() int { return len(t.leaves) }
 // Root is the node that all leaves lead to; a single leaf is its own root. A
 // tree without leaves has the zero root.
 func (t *Tree) Root() [32]byte {
-	if len(t.leaves) == 0 {
+	switch {
+	case len(t.leaves) == 0:
 		return [32]byte{}
+	case len(t.leaves) == 1:
+		return t.leaves[0]
 	}
-	return *t.node(len(t.levels), 0)
+	return [32]byte(t.levels[len(t.levels)-1])
 }
 
-// Path leads from the i-th leaf to the root.
+// Path leads from the i-th leaf to the root. Like an index into a slice, i must
+// be at least 0 and less than Len.
 func (t *Tree) Path(i int) Path {
 	_ = t.leaves[i]
 	var p Path
 	wire := make([]byte, 0, 35*len(t.levels))
-	for k, n := 0, len(t.leaves); n > 1; k, i, n = k+1, i/2, (n+1)/2 {
-		sibling := i ^ 1
-		if sibling >= n {
-			continue
+	sibling := i ^ 1
+	if sibling < len(t.leaves) {
+		wire = appendStep(wire, i, t.leaves[sibling][:])
+		p.ops = 2
+	}
+	for _, l := range t.levels {
+		i /= 2
+		if sibling = i ^ 1; sibling < l.len() {
+			wire = appendStep(wire, i, l.node(sibling))
+			p.ops += 2
 		}
-		tag := OpAppend
-		if sibling < i {
-			tag = OpPrepend
-		}
-		wire = append(wire, byte(tag), 32)
-		wire = append(wire, t.node(k, sibling)[:]...)
-		wire = append(wire, byte(OpSHA256))
-		p.ops += 2
 	}
 	p.wire = string(wire)
 	return p
+}
+
+// appendStep appends the operations from the i-th node of a level to its parent.
+func appendStep(wire []byte, i int, sibling []byte) []byte {
+	tag := OpAppend
+	if i%2 == 1 {
+		tag = OpPrepend
+	}
+	wire = append(wire, byte(tag), 32)
+	wire = append(wire, sibling...)
+	return append(wire, byte(OpSHA256))
 }

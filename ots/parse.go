@@ -3,6 +3,7 @@ package ots
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // parser reads the wire form in one scan. It follows the lengths of messages,
@@ -19,6 +20,20 @@ type parser struct {
 type pending struct {
 	atts     []Attestation
 	branches []Branch
+}
+
+var pendingPool = sync.Pool{New: func() any { return new(pending) }}
+
+// release returns s to the pool, without what it referred to, unless an unusual
+// proof made it large.
+func (s *pending) release() {
+	if cap(s.atts) > arenaPiece || cap(s.branches) > arenaPiece {
+		return
+	}
+	clear(s.atts[:cap(s.atts)])
+	clear(s.branches[:cap(s.branches)])
+	s.atts, s.branches = s.atts[:0], s.branches[:0]
+	pendingPool.Put(s)
 }
 
 // run is a run of operations under way.
@@ -121,24 +136,46 @@ func (p *parser) timestamp(s *pending, msgLen, depth int) (*Timestamp, error) {
 
 // path reads operations up to the next node, and the length of its message.
 func (p *parser) path(msgLen, depth int) (Path, int, error) {
-	r := run{start: p.pos}
+	src, pos := p.src, p.pos
+	r := run{start: pos}
 	for {
 		if depth+int(r.ops) == MaxDepth {
+			p.pos = pos
 			return Path{}, 0, p.fail(ErrTooDeep)
 		}
-		tag := Tag(p.src[p.pos])
-		argLen, err := p.op(&r)
-		if err != nil {
-			return Path{}, 0, err
+		// The two commonest cases stand apart for speed; op reads the others.
+		tag := Tag(src[pos])
+		short := 0 // an append's or prepend's argument, where its length is one byte
+		if tag.takesArg() && pos+1 < len(src) && src[pos+1] < 0x80 {
+			short = int(src[pos+1])
 		}
-		if msgLen, err = resultLen(tag, msgLen, argLen); err != nil {
-			return Path{}, 0, p.fail(err)
+		switch {
+		case tag == OpSHA256:
+			msgLen = 32
+			r.ops++
+			pos++
+		case short > 0 && msgLen+short <= MaxMessage:
+			msgLen += short
+			r.ops++
+			pos += 2 + short
+		default:
+			p.pos = pos
+			argLen, err := p.op(&r)
+			if err != nil {
+				return Path{}, 0, err
+			}
+			if msgLen, err = resultLen(tag, msgLen, argLen); err != nil {
+				return Path{}, 0, p.fail(err)
+			}
+			pos = p.pos
 		}
-		if p.pos >= len(p.src) {
+		if pos >= len(src) {
+			p.pos = len(src)
 			return Path{}, 0, p.fail(ErrTruncated)
 		}
-		if c := p.src[p.pos]; c == tagAttestation || c == tagFork {
-			return r.path(p.src[:p.pos]), msgLen, nil
+		if c := src[pos]; c == tagAttestation || c == tagFork {
+			p.pos = pos
+			return r.path(src[:pos]), msgLen, nil
 		}
 	}
 }

@@ -155,18 +155,30 @@ func commonPrefix(a, b string) (size int, ops int32) {
 // bytes, or an error where a message between them breaks a limit. What follows
 // from an unknown length is checked from the first hash on.
 func (p Path) resultLen(msgLen int) (int, error) {
-	for rest := p.wire; rest != ""; {
-		tag, arg, size := firstOp(rest)
-		rest = rest[size:]
-		if msgLen == unknownLen {
-			if n := tag.DigestSize(); n != 0 {
-				msgLen = n
-			}
-			continue
+	rest := p.wire
+	for msgLen == unknownLen && rest != "" {
+		tag, _, size := firstOp(rest)
+		if n := tag.DigestSize(); n != 0 {
+			msgLen = n
 		}
-		var err error
-		if msgLen, err = resultLen(tag, msgLen, len(arg)); err != nil {
-			return 0, err
+		rest = rest[size:]
+	}
+	for rest != "" {
+		// The two commonest cases stand apart for speed.
+		switch tag := Tag(rest[0]); {
+		case tag == OpSHA256:
+			msgLen = 32
+			rest = rest[1:]
+		case tag.takesArg() && rest[1] < 0x80 && msgLen+int(rest[1]) <= MaxMessage:
+			msgLen += int(rest[1])
+			rest = rest[2+int(rest[1]):]
+		default:
+			tag, arg, size := firstOp(rest)
+			var err error
+			if msgLen, err = resultLen(tag, msgLen, len(arg)); err != nil {
+				return 0, err
+			}
+			rest = rest[size:]
 		}
 	}
 	return msgLen, nil

@@ -2,7 +2,6 @@ package ots
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 )
@@ -34,7 +33,7 @@ func (s *scratch) set(msg []byte) error {
 // reserve makes room for more bytes before as well as after the message.
 func (s *scratch) reserve(more int) {
 	old, n := s.buf[s.lo:s.hi], s.hi-s.lo
-	if need := 3 * (n + more); len(s.buf) < need {
+	if need := 3 * (n + more); len(s.buf) < max(need, scratchSize) {
 		s.buf = make([]byte, max(scratchSize, min(2*need, 3*MaxMessage)))
 	}
 	s.lo = (len(s.buf) - n) / 2
@@ -83,7 +82,7 @@ func (s *scratch) apply(wire string) error {
 				slices.Reverse(s.buf[s.lo:s.hi])
 			}
 		case OpHexlify:
-			s.reserve(n)
+			s.reserve(n / 2)
 			s.hi = s.lo + n
 			// Backwards, because each byte's two digits lie at or after it.
 			hexlify(s.buf[s.lo:s.hi])
@@ -97,7 +96,8 @@ func (s *scratch) apply(wire string) error {
 
 // hexlify spreads the first half of b over the whole of it, as digits.
 func hexlify(b []byte) {
+	const digits = "0123456789abcdef"
 	for i := len(b)/2 - 1; i >= 0; i-- {
-		hex.Encode(b[2*i:], []byte{b[i]})
+		b[2*i], b[2*i+1] = digits[b[i]>>4], digits[b[i]&0xf]
 	}
 }
