@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// result is what one round of requests gave.
+type result struct {
+	requests  int
+	took      time.Duration
+	latencies []time.Duration // of every request
+}
+
+func (r result) perSecond() float64 { return float64(r.requests) / r.took.Seconds() }
+
+// drive sends requests over n connections, each the next as soon as the one before is answered, until
+// the time is up. request writes the i-th request of a connection into b; every answer must be 200.
+func drive(ctx context.Context, address string, n int, length time.Duration, request func(connection, i int, b []byte) []byte) (result, error) {
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return result{}, err
+		}
+		defer conn.Close()
+		conns[i] = conn
+	}
+	start := time.Now()
+	deadline := start.Add(length)
+	parts := make([][]time.Duration, n)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for c, conn := range conns {
+		wg.Go(func() {
+			conn.SetDeadline(deadline.Add(30 * time.Second))
+			reader := bufio.NewReaderSize(conn, 16<<10)
+			var buffer []byte
+			for i := 0; ctx.Err() == nil; i++ {
+				before := time.Now()
+				if before.After(deadline) {
+					return
+				}
+				buffer = request(c, i, buffer[:0])
+				if _, err := conn.Write(buffer); err != nil {
+					errs[c] = err
+					return
+				}
+				if errs[c] = answer(reader); errs[c] != nil {
+					return
+				}
+				parts[c] = append(parts[c], time.Since(before))
+			}
+		})
+	}
+	wg.Wait()
+	r := result{took: time.Since(start)}
+	for c := range parts {
+		if errs[c] != nil {
+			return r, fmt.Errorf("connection %d: %w", c, errs[c])
+		}
+		r.requests += len(parts[c])
+		r.latencies = append(r.latencies, parts[c]...)
+	}
+	return r, nil
+}
+
+func answer(r *bufio.Reader) error {
+	response, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != 200 {
+		return fmt.Errorf("status %d: %.100s", response.StatusCode, body)
+	}
+	return nil
+}
