@@ -94,8 +94,8 @@ func encodeRecord(magic uint32, body []byte) []byte {
 }
 
 // decodeRecord reads the record at the start of raw and returns its length. A
-// block counts only if its header has the work and names its transactions, which
-// a half-written one does not.
+// block counts only if its header has the work and commits to its transactions and
+// their witnesses, which that of a half-written one does not.
 func decodeRecord(raw []byte) (record, int, bool) {
 	if len(raw) < recordHead {
 		return record{}, 0, false
@@ -114,7 +114,9 @@ func decodeRecord(raw []byte) (record, int, bool) {
 			return record{}, 0, false
 		}
 		r.size, r.hash = n, r.block.BlockHash()
-		if !hasWork(&r.block.Header) || merkleRoot(txids(r.block)) != r.block.Header.MerkleRoot {
+		m := r.block
+		if !hasWork(&m.Header) || len(m.Transactions) == 0 || merkleRoot(txids(m)) != m.Header.MerkleRoot ||
+			checkWitness(m, m.Transactions[0]) != nil {
 			return record{}, 0, false
 		}
 	case magicInvalidate, magicReconsider:

@@ -370,6 +370,9 @@ func checkBody(m *wire.MsgBlock, parent *block) error {
 }
 
 func checkWitness(m *wire.MsgBlock, coinbase *wire.MsgTx) error {
+	if len(coinbase.TxIn) == 0 {
+		return reject("bad-cb-missing")
+	}
 	for _, out := range slices.Backward(coinbase.TxOut) {
 		if len(out.PkScript) < 38 || !bytes.HasPrefix(out.PkScript, commitmentHead) {
 			continue
