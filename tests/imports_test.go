@@ -1,0 +1,213 @@
+// Package tests holds what can only be tested on the whole: which package may
+// import which, and the real programs with real nodes and foreign clients.
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/datestone/datestone/"
+
+// allowed is the import map: for each package the packages of this module that it
+// may import, with the reason. One that is not here may not be imported.
+var allowed = map[string]map[string]string{
+	"ots": {},
+	"ots/otshttp": {
+		"ots": "its replies are timestamps",
+	},
+	"ots/headers": {
+		"ots": "a header is a value of the proof library",
+	},
+	"ots/headers/headerstest": {
+		"ots": "it makes headers",
+	},
+	"cmd/datestone": {
+		"ots":         "proofs",
+		"ots/otshttp": "calendars",
+		"ots/headers": "block headers",
+	},
+	"cmd/datestoned": {
+		"internal/server":   "serve and dev",
+		"internal/devchain": "dev's chain",
+		"internal/fsck":     "the fsck command",
+	},
+	"internal/logtree": {
+		"ots": "an inclusion proof is a path of operations",
+	},
+	"internal/calendar": {
+		"internal/logtree": "entries and heads",
+		"ots":              "receipts and proofs are timestamps",
+	},
+	"internal/anchor": {
+		"internal/logtree": "what is attested is a head",
+	},
+	"internal/bitcoin": {
+		"internal/anchor":         "it is a target",
+		"internal/bitcoin/ledger": "its coins and budget, as values",
+		"internal/logtree":        "the head that it embeds",
+		"ots":                     "the path to the block header",
+	},
+	"internal/bitcoin/ledger": {
+		"internal/logtree": "attempts carry heads",
+	},
+	"internal/store": {
+		"internal/anchor":         "values of attempts and attestations",
+		"internal/bitcoin/ledger": "values of coins",
+		"internal/logtree":        "values of the log",
+	},
+	"internal/devchain": {},
+	"internal/fsck": {
+		"internal/anchor":         "it recomputes attestations",
+		"internal/bitcoin/ledger": "it recomputes the coins",
+		"internal/logtree":        "it recomputes the log",
+		"internal/store":          "it reads everything",
+		"ots":                     "it evaluates proofs",
+	},
+	"internal/httpkit": {},
+	"internal/otscal": {
+		"internal/anchor":   "the status page names the targets' states",
+		"internal/calendar": "it is the calendar's surface",
+		"internal/httpkit":  "handlers",
+		"internal/logtree":  "positions and heads on the status page",
+		"ots":               "replies are timestamps",
+	},
+	"internal/server": {
+		"internal/anchor":         "it runs the targets",
+		"internal/bitcoin":        "wiring",
+		"internal/bitcoin/ledger": "wiring",
+		"internal/calendar":       "wiring",
+		"internal/devchain":       "wiring of dev",
+		"internal/fsck":           "wiring of the check",
+		"internal/httpkit":        "the listener",
+		"internal/logtree":        "the high-water mark is a head",
+		"internal/otscal":         "a surface",
+		"internal/store":          "wiring",
+		"ots":                     "limits of the proof format at start-up",
+	},
+	"internal/testnode": {},
+	"tests/load": {
+		"internal/httpkit": "the bare handler listens as the service does",
+		"internal/logtree": "it fills a log",
+		"internal/store":   "it fills a log",
+		"ots":              "it reads replies",
+	},
+}
+
+// only says which of our packages may import a library or a standard package that
+// ought to stay in one room; ours below a name are included.
+var only = map[string][]string{
+	"database/sql":                        {"internal/store", "tests/load"},
+	"modernc.org/sqlite":                  {"internal/store"},
+	"github.com/prometheus/client_golang": {"internal/server"},
+	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode"},
+	"github.com/alecthomas/kong":          {"cmd"},
+	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
+	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
+	"os/exec":                             {"internal/testnode", "tests"},
+	"testing":                             {"internal/testnode", "ots/headers/headerstest"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T, args ...string) map[string]goPackage {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("go list: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := make(map[string]goPackage)
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+}
+
+func TestImportMap(t *testing.T) {
+	ours := list(t, "./...")
+	if len(ours) < 10 {
+		t.Fatalf("go list found only %d packages", len(ours))
+	}
+	for _, path := range slices.Sorted(maps.Keys(ours)) {
+		name := strings.TrimPrefix(path, module)
+		reasons, known := allowed[name]
+		if !known && len(ours[path].Imports) > 0 {
+			t.Errorf("%s is not in the import map: say what it may import, and why", name)
+			continue
+		}
+		for _, imported := range ours[path].Imports {
+			if other, is := strings.CutPrefix(imported, module); is && reasons[other] == "" {
+				t.Errorf("%s imports %s, which the import map does not allow", name, other)
+			}
+			for library, rooms := range only {
+				if within(imported, library) && !slices.ContainsFunc(rooms, func(room string) bool { return within(name, room) }) {
+					t.Errorf("%s imports %s, which only %v may", name, imported, rooms)
+				}
+			}
+		}
+	}
+}
+
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// What holds through any number of imports.
+func TestImportClosure(t *testing.T) {
+	all := list(t, "-deps", "./...")
+	check := func(name, rule string, bad func(path string) bool) {
+		p, found := all[module+name]
+		if !found {
+			t.Errorf("there is no package %s", name)
+			return
+		}
+		for _, dep := range p.Deps {
+			if bad(dep) {
+				t.Errorf("%s depends on %s: %s", name, dep, rule)
+			}
+		}
+	}
+	check("ots", "the proof library takes the standard library and x/crypto alone", func(dep string) bool {
+		standard := all[dep].Standard || strings.HasPrefix(dep, "vendor/")
+		return !standard && !within(dep, "golang.org/x/crypto") && !within(dep, "golang.org/x/sys")
+	})
+	check("ots", "the proof library does no I/O of its own and has no clock", func(dep string) bool {
+		return within(dep, "net") || dep == "os/exec" || dep == "log/slog" || dep == "context"
+	})
+	check("cmd/datestone", "the user's tool shows that the public packages are enough", func(dep string) bool {
+		return within(dep, module+"internal")
+	})
+	check("internal/otscal", "a surface knows no chain and no SQL", func(dep string) bool {
+		return within(dep, module+"internal/bitcoin") || within(dep, module+"internal/store") || dep == "database/sql"
+	})
+	check("internal/calendar", "no HTTP, no SQL, no chain", func(dep string) bool {
+		return dep == "net/http" || dep == "database/sql" || within(dep, module+"internal/bitcoin")
+	})
+	for name := range all {
+		short, ours := strings.CutPrefix(name, module)
+		if ours && !within(short, "cmd/datestoned") {
+			check(short, "only the daemon's command wires the server", func(dep string) bool {
+				return dep == module+"internal/server"
+			})
+		}
+	}
+}
