@@ -10,6 +10,8 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 )
 
+const attemptColumns = `a.id, a.target, a.purpose, a.epoch, a.size, a.root, a.conflict, a.raw, a.ref, a.fee, a.vsize, a.created, a.sent, a.state, a.height, a.changed, u.name`
+
 // SaveAttempt keeps an attempt before it is sent, and returns it with its id. The same attempt (its
 // Ref) saved twice is one attempt. It returns nil only after the attempt is on disk.
 func (db *DB) SaveAttempt(ctx context.Context, now time.Time, a anchor.Attempt) (anchor.Attempt, error) {
@@ -54,26 +56,23 @@ func (db *DB) MarkSent(ctx context.Context, now time.Time, id int64) error {
 // Attempts are those attempts to reach a target that may still change the best chain, and all of the
 // sets that they are in, and those that changed since; oldest first.
 func (db *DB) Attempts(ctx context.Context, target string, since time.Time) ([]anchor.Attempt, error) {
-	return db.attempts(ctx, `SELECT a.id, a.target, a.purpose, a.epoch, a.size, a.root, a.conflict, a.raw, a.ref, a.fee, a.vsize, a.created, a.sent, a.state, a.height, a.changed, u.name
+	return db.attempts(ctx, `SELECT `+attemptColumns+`
 		FROM attempt a JOIN attempt_use u ON u.attempt = a.id
 		WHERE a.target = $1 AND (a.state IN (0, 1) OR a.changed > $2
 			OR a.conflict IN (SELECT b.conflict FROM attempt b WHERE b.target = $1 AND b.state IN (0, 1)))
 		ORDER BY a.id, u.name`, target, micros(since))
 }
 
-// LastAttempt is the newest attempt to reach a target, or ErrNotFound.
-func (db *DB) LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, error) {
-	all, err := db.attempts(ctx, `SELECT a.id, a.target, a.purpose, a.epoch, a.size, a.root, a.conflict, a.raw, a.ref, a.fee, a.vsize, a.created, a.sent, a.state, a.height, a.changed, u.name
+// LastAttempt is the newest attempt to reach a target, if there is one.
+func (db *DB) LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error) {
+	all, err := db.attempts(ctx, `SELECT `+attemptColumns+`
 		FROM attempt a JOIN attempt_use u ON u.attempt = a.id
 		WHERE a.id = (SELECT MAX(b.id) FROM attempt b WHERE b.target = $1 AND b.purpose = $2)
 		ORDER BY u.name`, target, purpose)
-	if err == nil && len(all) == 0 {
-		err = ErrNotFound
+	if err != nil || len(all) == 0 {
+		return anchor.Attempt{}, false, err
 	}
-	if err != nil {
-		return anchor.Attempt{}, err
-	}
-	return all[0], nil
+	return all[0], true, nil
 }
 
 // attempts reads rows of attempts, one for each thing used, those of an attempt together.

@@ -170,10 +170,11 @@ func (db *DB) DisconnectBlock(ctx context.Context, now time.Time, target string,
 // rebase is how many blocks further back following begins when no followed block is left.
 const rebase = 144
 
-// Coins are the coins of a target that are unspent, lost or spent at a height above spentAbove.
-func (db *DB) Coins(ctx context.Context, target string, spentAbove int64) ([]ledger.Coin, error) {
+// Coins are the coins of a target that no transaction of the best chain spends; those that left the
+// best chain are among them.
+func (db *DB) Coins(ctx context.Context, target string) ([]ledger.Coin, error) {
 	rows, err := db.query(ctx, `SELECT outpoint, value, script, branch, coinbase, height, lost, spent_by, spent_height
-		FROM coin WHERE target = $1 AND (spent_height = 0 OR spent_height > $2) ORDER BY outpoint`, target, spentAbove)
+		FROM coin WHERE target = $1 AND spent_height = 0 ORDER BY outpoint`, target)
 	if err != nil {
 		return nil, fmt.Errorf("reading the coins of target %s: %w", target, err)
 	}

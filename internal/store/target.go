@@ -34,34 +34,28 @@ func (db *DB) Targets(ctx context.Context) ([]anchor.Status, error) {
 	return all, rows.Err()
 }
 
-// PinTarget ties a target's name to the genesis hash of its chain, for good. It returns ErrConflict
-// when the name is tied to another chain.
-func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis string) error {
+// PinTarget ties a target's name to the genesis hash of its chain, for good, and returns the one that
+// it is tied to: another one if it was tied before.
+func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis string) (string, error) {
 	have, err := db.Genesis(ctx, target)
-	if err == nil && have == genesis {
-		return nil
+	if err == nil || !errors.Is(err, ErrNotFound) {
+		return have, err
+	}
+	text, err := json.Marshal(anchor.Status{Target: target, Code: anchor.Starting, Message: "Starting.", Height: -1, Updated: now})
+	if err != nil {
+		return "", fmt.Errorf("pinning target %s: %w", target, err)
 	}
 	err = db.update(ctx, func(tx tx) error {
-		text, err := json.Marshal(anchor.Status{Target: target, Code: anchor.Starting, Message: "Starting.", Height: -1, Updated: now})
-		if err != nil {
-			return err
-		}
 		if _, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, $2, 0, $3, $4) ON CONFLICT (name) DO NOTHING`,
 			target, genesis, string(text), micros(now)); err != nil {
 			return err
 		}
-		if err := tx.row(ctx, `SELECT genesis FROM target WHERE name = $1`, target).Scan(&have); err != nil {
-			return err
-		}
-		if have != genesis {
-			return fmt.Errorf("it follows the chain with genesis %s, not %s: %w", have, genesis, ErrConflict)
-		}
-		return nil
+		return tx.row(ctx, `SELECT genesis FROM target WHERE name = $1`, target).Scan(&have)
 	})
 	if err != nil {
-		return fmt.Errorf("pinning target %s: %w", target, err)
+		return "", fmt.Errorf("pinning target %s: %w", target, err)
 	}
-	return nil
+	return have, nil
 }
 
 // Genesis is the hash of the first block of the chain that the target's name is tied to, or

@@ -1,0 +1,63 @@
+package bitcoin
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/datestone/datestone/internal/anchor"
+)
+
+// feeRate is in satoshi per 1000 virtual bytes.
+type feeRate int64
+
+// perByte makes a rate of satoshi per virtual byte.
+func perByte(f float64) feeRate { return feeRate(math.Ceil(f * 1000)) }
+
+// fee is what so many virtual bytes cost, rounded up.
+func (r feeRate) fee(vsize int64) int64 { return (int64(r)*vsize + 999) / 1000 }
+
+func (r feeRate) perByte() float64 { return float64(r) / 1000 }
+
+// rateOf is the rate that an attempt pays, rounded down.
+func rateOf(a anchor.Attempt) feeRate { return feeRate(a.Fee * 1000 / max(1, a.VSize)) }
+
+// costs is what the attempts of a purpose cost at most, counted from a time on: for each set the
+// highest fee of those that may still be mined, however old it is, or, once one is settled, what
+// that one paid, if it was settled after that time. A set whose attempts are all dead costs nothing.
+func costs(attempts []anchor.Attempt, purpose string, since time.Time) int64 {
+	highest, settled := make(map[string]int64), make(map[string]bool)
+	for _, a := range attempts {
+		set := a.Set()
+		switch {
+		case a.Purpose != purpose || a.State == anchor.Dead:
+		case a.State == anchor.Settled:
+			settled[set], highest[set] = true, 0
+			if a.Changed.After(since) {
+				highest[set] = a.Fee
+			}
+		case !settled[set]:
+			highest[set] = max(highest[set], a.Fee)
+		}
+	}
+	var sum int64
+	for _, fee := range highest {
+		sum += fee
+	}
+	return sum
+}
+
+// costsWith is costs after an attempt with this fee was added to a set, new or not.
+func costsWith(attempts []anchor.Attempt, purpose string, since time.Time, set string, fee int64) int64 {
+	with := append(attempts[:len(attempts):len(attempts)], anchor.Attempt{Purpose: purpose, Uses: []string{set}, Fee: fee, State: anchor.Live})
+	return costs(with, purpose, since)
+}
+
+// pause is the time between the transaction of this id and the next: interval times a factor from 1 to 2
+// that nobody can choose and that stays the same after a restart.
+func pause(interval time.Duration, ref string) time.Duration {
+	sum := sha256.Sum256([]byte("pause after " + ref))
+	part := float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
+	return interval + time.Duration(part*float64(interval))
+}

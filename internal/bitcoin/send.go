@@ -1,0 +1,275 @@
+package bitcoin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/bitcoin/ledger"
+	"github.com/datestone/datestone/internal/logtree"
+)
+
+// Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way.
+func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) (anchor.Attempt, bool, error) {
+	chain, err := t.store.Chain(ctx, t.name)
+	if err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	if err := t.askRates(ctx, now, chain.Best.Height); err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	attempts, err := t.store.Attempts(ctx, t.name, now.Add(-week))
+	if err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	coins, err := t.store.Coins(ctx, t.name)
+	if err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	p := newPurse(chain.Best.Height, int64(t.config.Confirmations), coins, attempts)
+	var o order
+	var ok bool
+	if open := p.open(); len(open) > 0 {
+		o, ok, err = t.replacement(p, open, head)
+	} else {
+		o, ok, err = t.first(ctx, now, p, head)
+	}
+	if err != nil || !ok {
+		return anchor.Attempt{}, false, err
+	}
+	return t.fill(ctx, now, p, attempts, o)
+}
+
+// replacement is the order for a transaction that replaces the first open set's, if it pays too
+// little now.
+func (t *Target) replacement(p purse, open []set, head logtree.Head) (order, bool, error) {
+	s := open[0]
+	current := s.highest()
+	if t.rates.want <= rateOf(current) && !t.cheap[current.Ref] {
+		return order{}, false, nil
+	}
+	o := order{head: head, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.config.MaxFee}
+	for _, outpoint := range current.Uses {
+		if p.prospect(outpoint) != ready {
+			return order{}, false, nil
+		}
+		o.inputs = append(o.inputs, p.coins[outpoint])
+	}
+	for _, c := range p.free(s) {
+		if c.Branch == ledger.Funding && !slices.Contains(current.Uses, c.Outpoint) {
+			o.more = append(o.more, c)
+		}
+	}
+	// What spends the replaced transaction's change leaves the mempool with it and is to be outbid too.
+	for _, s := range open {
+		o.least += s.highest().Fee
+	}
+	return o, true, nil
+}
+
+// first is the order for the first transaction of a new set, unless it is too early for one.
+func (t *Target) first(ctx context.Context, now time.Time, p purse, head logtree.Head) (order, bool, error) {
+	last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog)
+	if err != nil || found && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
+		return order{}, false, err
+	}
+	o := order{head: head, rate: t.rates.want, increment: t.rates.increment, most: t.config.MaxFee}
+	for _, c := range p.free(nil) {
+		switch {
+		case c.Branch == ledger.Log && len(o.inputs) == 0:
+			o.inputs = append(o.inputs, c)
+		case c.Branch == ledger.Funding:
+			o.more = append(o.more, c)
+		}
+	}
+	more, err := t.wallet.more(ctx)
+	if err != nil {
+		return order{}, false, err
+	}
+	for _, c := range more {
+		if _, known := p.coins[c.Outpoint]; !known {
+			o.more = append(o.more, c)
+		}
+	}
+	slices.SortFunc(o.more, byValue)
+	if len(o.inputs) == 0 && len(o.more) > 0 {
+		o.inputs, o.more = o.more[:1:1], o.more[1:]
+	}
+	return o, true, nil
+}
+
+// fill makes the transaction of an order, within what may be spent.
+func (t *Target) fill(ctx context.Context, now time.Time, p purse, attempts []anchor.Attempt, o order) (anchor.Attempt, bool, error) {
+	var err error
+	if o.change, err = t.changeScript(ctx, o); err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	inputs, fee, change, err := o.choose()
+	if err != nil {
+		return anchor.Attempt{}, false, t.poor(p, o, err)
+	}
+	if cost := costsWith(attempts, anchor.PurposeLog, now.Add(-day), inputs[0].Outpoint, fee); cost > t.config.MaxFeeDay {
+		return anchor.Attempt{}, false, anchor.Faultf(anchor.DayCap, nil,
+			"The next transaction would bring the fees of 24 hours to %d satoshi, above max_fee_day of %d; waiting, or raise it.", cost, t.config.MaxFeeDay)
+	}
+	if ok, err := t.keep(ctx, now, p, inputs); err != nil || !ok {
+		return anchor.Attempt{}, false, err
+	}
+	a, err := o.build(ctx, t.wallet, inputs, fee, change)
+	return a, err == nil, err
+}
+
+// changeScript is where change goes: to the script that the log coin has already, so that the
+// node's wallet is not asked for a new one with every replacement.
+func (t *Target) changeScript(ctx context.Context, o order) ([]byte, error) {
+	for _, c := range o.inputs {
+		if c.Branch == ledger.Log {
+			return c.Script, nil
+		}
+	}
+	return t.wallet.change(ctx)
+}
+
+// keep stores the inputs that following blocks did not find, so that their spending is seen. It
+// reports false while the block that made one was not followed yet.
+func (t *Target) keep(ctx context.Context, now time.Time, p purse, inputs []ledger.Coin) (bool, error) {
+	var found []ledger.Coin
+	for _, c := range inputs {
+		if _, known := p.coins[c.Outpoint]; known {
+			continue
+		}
+		w, ok := t.wallet.(*nodeWallet)
+		if !ok {
+			return false, fmt.Errorf("the coin %s came from nowhere", c.Outpoint)
+		}
+		var err error
+		if c.Height, err = w.locate(ctx, c); err != nil {
+			return false, err
+		}
+		if c.Height == 0 || c.Height > p.height {
+			return false, nil
+		}
+		found = append(found, c)
+	}
+	if len(found) == 0 {
+		return true, nil
+	}
+	return true, t.store.AddCoins(ctx, now, t.name, found)
+}
+
+// poor names the state of a wallet that cannot pay.
+func (t *Target) poor(p purse, o order, err error) error {
+	var short errShort
+	var high errCap
+	switch {
+	case errors.As(err, &high):
+		return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d satoshi, above max_fee of %d; waiting for lower fees, or raise it.", high.fee, t.config.MaxFee)
+	case errors.As(err, &short):
+		var have int64
+		for _, c := range slices.Concat(o.inputs, o.more) {
+			have += c.Value
+		}
+		return anchor.Faultf(anchor.NoFunds, nil, "The wallet can spend %d satoshi and needs %d more for the next transaction: send coins to %s, for example %d satoshi for a hundred transactions.",
+			have, short.missing, t.wallet.address(), 100*o.rate.fee(200))
+	}
+	return err
+}
+
+// askRates asks the node for fee rates, at most once a minute and a block.
+func (t *Target) askRates(ctx context.Context, now time.Time, height int64) error {
+	if t.rates.want > 0 && t.rates.height == height && now.Sub(t.rates.at) < time.Minute && now.Sub(t.rates.at) >= 0 {
+		return nil
+	}
+	want, ok, err := t.node.estimate(ctx, t.config.ConfTarget)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		want = perByte(t.config.FallbackFeeRate)
+	}
+	lowest, increment, err := t.node.floors(ctx)
+	if err != nil {
+		return err
+	}
+	t.rates = rates{at: now, height: height, want: max(want, lowest, perByte(t.config.MinFeeRate)), increment: increment}
+	return nil
+}
+
+// Send implements [anchor.Target]. A transaction that the node does not take is no error here: it
+// stays, and Check sends it again.
+func (t *Target) Send(ctx context.Context, now time.Time, a anchor.Attempt) error {
+	v, err := t.node.send(ctx, a.Raw)
+	return t.taken(ctx, now, a, v, err)
+}
+
+// taken notes what became of a transaction that was given to the node. It returns faults only.
+func (t *Target) taken(ctx context.Context, now time.Time, a anchor.Attempt, v verdict, err error) error {
+	var f *anchor.Fault
+	if errors.As(err, &f) {
+		return err
+	}
+	switch v {
+	case accepted:
+		delete(t.cheap, a.Ref)
+		delete(t.refusals, a.Ref)
+		if a.Sent.IsZero() {
+			return t.store.MarkSent(ctx, now, a.ID)
+		}
+	case tooCheap:
+		t.log.Info("the node finds a transaction too cheap", "transaction", a.Ref, "error", err)
+		t.cheap[a.Ref] = true
+	default:
+		t.refusals[a.Ref]++
+		// Once may be a block that was not followed yet.
+		if t.refusals[a.Ref] > 1 {
+			t.refusal = anchor.Faultf(anchor.Refused, err, "The Bitcoin node refuses transaction %s: %v", a.Ref, err)
+		}
+	}
+	return nil
+}
+
+// resend gives the node again what no block has, parents first.
+func (t *Target) resend(ctx context.Context, now time.Time) error {
+	if now.Before(t.nextSend) {
+		return nil
+	}
+	chain, err := t.store.Chain(ctx, t.name)
+	if err != nil {
+		return err
+	}
+	attempts, err := t.store.Attempts(ctx, t.name, now)
+	if err != nil {
+		return err
+	}
+	coins, err := t.store.Coins(ctx, t.name)
+	if err != nil {
+		return err
+	}
+	p := newPurse(chain.Best.Height, int64(t.config.Confirmations), coins, attempts)
+	t.refusal = nil
+	for _, s := range p.sets {
+		a, ok := s.toSend()
+		if !ok {
+			continue
+		}
+		v, err := t.node.send(ctx, a.Raw)
+		if h := s.highest(); v == tooCheap && h.Ref != a.Ref {
+			a = h
+			v, err = t.node.send(ctx, a.Raw)
+		}
+		if v == refused && rpcCode(err) != 0 && !p.mineable(a) {
+			continue // as expected; it is watched in case its coin comes back
+		}
+		if err := t.taken(ctx, now, a, v, err); err != nil {
+			return err
+		}
+	}
+	if t.refusal != nil {
+		return t.refusal
+	}
+	t.nextSend = now.Add(time.Duration(t.config.Resend))
+	return nil
+}
