@@ -97,7 +97,7 @@ func (p *mempool) children(e *entry) []*entry {
 // closure collects what next reaches from the given entries, themselves included.
 func closure(from []*entry, next func(*entry) []*entry) map[*entry]bool {
 	seen := make(map[*entry]bool)
-	for todo := from; len(todo) > 0; {
+	for todo := slices.Clone(from); len(todo) > 0; {
 		e := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if !seen[e] {

@@ -99,6 +99,10 @@ func (c *Chain) judge(tx *wire.MsgTx, from source) (*entry, []*entry, error) {
 	if cost > maxTxSigOps {
 		return nil, nil, rejectf("bad-txns-too-many-sigops", "%d", cost)
 	}
+	// One output of dust may be there if nothing is paid for it.
+	if e.fee != 0 && slices.ContainsFunc(tx.TxOut, isDust) {
+		return nil, nil, rejectf("dust", "tx with dust output must be 0-fee")
+	}
 	e.vsize = (max(e.weight, cost*20) + 3) / 4
 	if from == fromWallet {
 		if need := feeAt(minRelayRate, e.vsize); e.fee < need {
@@ -114,10 +118,7 @@ func (c *Chain) judge(tx *wire.MsgTx, from source) (*entry, []*entry, error) {
 		}
 	}
 	if err := checkScripts(tx, spent, txscript.StandardVerifyFlags); err != nil {
-		if checkScripts(tx, spent, blockFlags) != nil {
-			return nil, nil, rejectf("mandatory-script-verify-flag-failed", "%v", err)
-		}
-		return nil, nil, rejectf("non-mandatory-script-verify-flag", "%v", err)
+		return nil, nil, rejectf("mempool-script-verify-flag-failed", "%v", err)
 	}
 	return e, conflicts, nil
 }
@@ -191,15 +192,14 @@ func checkStandard(tx *wire.MsgTx) error {
 		if !standardScript(out.PkScript) {
 			return reject("scriptpubkey")
 		}
-		if out.Value < dustLimit(out.PkScript) {
+		if isDust(out) {
 			small++
 		}
 	}
 	if data > 1 {
 		return reject("multi-op-return")
 	}
-	// Core lets a transaction without fee have one, but refuses it alone for its fee.
-	if small > 0 {
+	if small > 1 {
 		return reject("dust")
 	}
 	if tx.SerializeSizeStripped() < minStandard {
@@ -224,15 +224,19 @@ func standardScript(script []byte) bool {
 	return true
 }
 
-// dustLimit is the least value that an output is relayed with.
-func dustLimit(script []byte) int64 {
+// isDust reports whether spending an output would cost more than it is worth.
+func isDust(out *wire.TxOut) bool {
+	script := out.PkScript
+	if isData(script) {
+		return false
+	}
 	size := 8 + wire.VarIntSerializeSize(uint64(len(script))) + len(script)
 	if txscript.IsWitnessProgram(script) {
 		size += 32 + 4 + 1 + 107/4 + 4
 	} else {
 		size += 32 + 4 + 1 + 107 + 4
 	}
-	return feeAt(dustRate, size)
+	return out.Value < feeAt(dustRate, size)
 }
 
 func checkStandardInputs(tx *wire.MsgTx, spent []spentCoin) error {

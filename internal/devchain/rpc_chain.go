@@ -29,7 +29,6 @@ func init() {
 		"uptime":            {run: func(c *Chain, _ arguments) (any, error) { return int(time.Since(c.started).Seconds()), nil }},
 		"getblockcount":     {run: func(c *Chain, _ arguments) (any, error) { return c.tip().height, nil }},
 		"getbestblockhash":  {run: func(c *Chain, _ arguments) (any, error) { return c.tip().hash, nil }},
-		"getdifficulty":     {run: func(*Chain, arguments) (any, error) { return regtestDifficulty, nil }},
 		"getblockchaininfo": {run: getBlockchainInfo},
 		"getnetworkinfo":    {run: getNetworkInfo},
 		"getindexinfo":      {params: "index_name?", run: getIndexInfo},

@@ -220,7 +220,7 @@ func getMempoolInfo(c *Chain, _ arguments) (any, error) {
 		Incremental amount `json:"incrementalrelayfee"`
 		Unbroadcast int    `json:"unbroadcastcount"`
 		FullRBF     bool   `json:"fullrbf"`
-	}{true, len(c.pool.entries), size, usage, total, 300_000_000, minRelayRate, minRelayRate, incrementalRate, 0, true}, nil
+	}{true, len(c.pool.entries), size, usage, total, 300_000_000, minRelayRate, minRelayRate, incrementalRate, len(c.pool.entries), true}, nil
 }
 
 type feesJSON struct {
@@ -256,6 +256,7 @@ func (c *Chain) entry(e *entry) entryJSON {
 		DescendantCount: len(below), DescendantSize: belowSize, AncestorCount: len(above), AncestorSize: aboveSize,
 		WTxID: e.tx.WitnessHash(), Fees: feesJSON{amount(e.fee), amount(e.fee), amount(aboveFees), amount(belowFees)},
 		Depends: ids(c.pool.parents(e.tx)), SpentBy: ids(c.pool.children(e))}
+	j.Unbroadcast = true // there is nobody to send it to
 	for a := range above {
 		for _, in := range a.tx.TxIn {
 			j.Replaceable = j.Replaceable || in.Sequence < wire.MaxTxInSequenceNum-1
