@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
-	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -109,21 +107,6 @@ func addressOf(raw []byte) string {
 	return addrs[0].EncodeAddress()
 }
 
-// descriptor names a script as Core infers it without keys.
-func descriptor(raw []byte) string {
-	class := txscript.GetScriptClass(raw)
-	addr := addressOf(raw)
-	switch {
-	case class == txscript.WitnessV1TaprootTy:
-		return withChecksum("rawtr(" + hex.EncodeToString(raw[2:]) + ")")
-	case class == txscript.PubKeyTy && len(raw) > 2:
-		return withChecksum("pk(" + hex.EncodeToString(raw[1:len(raw)-1]) + ")")
-	case addr != "":
-		return withChecksum("addr(" + addr + ")")
-	}
-	return withChecksum("raw(" + hex.EncodeToString(raw) + ")")
-}
-
 type inputJSON struct {
 	Coinbase  string          `json:"coinbase,omitempty"`
 	TxID      *chainhash.Hash `json:"txid,omitempty"`
@@ -211,88 +194,4 @@ func txHex(tx *wire.MsgTx) string {
 		return "" // a buffer takes everything
 	}
 	return hex.EncodeToString(raw.Bytes())
-}
-
-// A descriptor's checksum (BIP 380).
-const (
-	descriptorInput  = "0123456789()[],'/*abcdefgh@:$%{}IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~ijklmnopqrstuvwxyzABCDEFGH`#\"\\ "
-	descriptorOutput = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-)
-
-func withChecksum(desc string) string { return desc + "#" + checksum(desc) }
-
-func checksum(desc string) string {
-	poly := func(c uint64, v int) uint64 {
-		top := c >> 35
-		c = (c&0x7ffffffff)<<5 ^ uint64(v)
-		for i, g := range [...]uint64{0xf5dee51989, 0xa9fdca3312, 0x1bab10e32d, 0x3706b1677a, 0x644d626ffd} {
-			if top>>i&1 == 1 {
-				c ^= g
-			}
-		}
-		return c
-	}
-	c := uint64(1)
-	class, count := 0, 0
-	for _, r := range desc {
-		at := strings.IndexRune(descriptorInput, r)
-		if at < 0 {
-			return ""
-		}
-		c = poly(c, at&31)
-		class = class*3 + at>>5
-		if count++; count == 3 {
-			c = poly(c, class)
-			class, count = 0, 0
-		}
-	}
-	if count > 0 {
-		c = poly(c, class)
-	}
-	for range 8 {
-		c = poly(c, 0)
-	}
-	c ^= 1
-	out := make([]byte, 8)
-	for i := range out {
-		out[i] = descriptorOutput[c>>(5*(7-i))&31]
-	}
-	return string(out)
-}
-
-// parseDescriptor returns the output scripts that a descriptor covers: addr(),
-// raw(), and those of one given public key.
-func parseDescriptor(desc string) ([][]byte, error) {
-	body, sum, has := strings.Cut(desc, "#")
-	if has && sum != checksum(body) {
-		return nil, &Error{codeNotFound, fmt.Sprintf("Provided checksum '%s' does not match computed checksum '%s'", sum, checksum(body))}
-	}
-	name, arg, ok := strings.Cut(body, "(")
-	if !ok || !strings.HasSuffix(arg, ")") {
-		return nil, &Error{codeNotFound, fmt.Sprintf("'%s' is not a valid descriptor function", body)}
-	}
-	arg = strings.TrimSuffix(arg, ")")
-	switch name {
-	case "addr":
-		s, err := parseAddress(arg)
-		if err != nil {
-			return nil, &Error{codeNotFound, "Address is not valid"}
-		}
-		return [][]byte{s}, nil
-	case "raw":
-		s, err := hex.DecodeString(arg)
-		if err != nil {
-			return nil, &Error{codeNotFound, "Raw script is not hex"}
-		}
-		return [][]byte{s}, nil
-	}
-	return keyScripts(name, arg, body)
-}
-
-func parseAddress(text string) ([]byte, error) {
-	a, err := address.DecodeAddress(text, params)
-	if err != nil || !a.IsForNet(params) {
-		return nil, &Error{codeNotFound, "Invalid address"}
-	}
-	return txscript.PayToAddrScript(a)
 }

@@ -11,11 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/btcsuite/btcd/address/v2"
-	"github.com/btcsuite/btcd/btcec/v2"
-	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
@@ -458,41 +454,4 @@ func scanTxOutSet(c *Chain, a arguments) (any, error) {
 		Unspents []unspentJSON  `json:"unspents"`
 		Total    amount         `json:"total_amount"`
 	}{true, len(c.coins), c.tip().height, c.tip().hash, unspents, total}, nil
-}
-
-// keyScripts are the scripts of the descriptor functions that take one public key
-// in hex.
-func keyScripts(name, arg, body string) ([][]byte, error) {
-	unsupported := &Error{codeNotFound, fmt.Sprintf("'%s' is not a valid descriptor function for this chain: use addr(), raw(), or wpkh(), pkh(), tr() of a public key in hex", body)}
-	raw, err := hex.DecodeString(arg)
-	if err != nil {
-		return nil, unsupported
-	}
-	if name == "tr" {
-		if len(raw) == 33 {
-			raw = raw[1:]
-		}
-		key, err := schnorr.ParsePubKey(raw)
-		if err != nil {
-			return nil, &Error{codeNotFound, fmt.Sprintf("tr(): key '%s' is not valid", arg)}
-		}
-		s, err := txscript.PayToTaprootScript(txscript.ComputeTaprootKeyNoScript(key))
-		return [][]byte{s}, err
-	}
-	if _, err := btcec.ParsePubKey(raw); err != nil {
-		return nil, &Error{codeNotFound, fmt.Sprintf("%s(): Pubkey '%s' is invalid", name, arg)}
-	}
-	hash := address.Hash160(raw)
-	switch name {
-	case "wpkh":
-		return [][]byte{witnessKeyScript(hash)}, nil
-	case "pkh":
-		to, err := address.NewAddressPubKeyHash(hash, params)
-		if err != nil {
-			return nil, err
-		}
-		s, err := txscript.PayToAddrScript(to)
-		return [][]byte{s}, err
-	}
-	return nil, unsupported
 }

@@ -1,7 +1,6 @@
 package devchain
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -388,30 +387,4 @@ func validateAddress(_ *Chain, a arguments) (any, error) {
 		Address string `json:"address"`
 		Script  string `json:"scriptPubKey"`
 	}{true, text, fmt.Sprintf("%x", s)}, nil
-}
-
-// scanObjects reads the scripts that scantxoutset shall find: descriptors, or
-// objects that hold one.
-func scanObjects(a arguments) (map[string]bool, error) {
-	var list []json.RawMessage
-	if err := a.value(1, &list); err != nil {
-		return nil, err
-	}
-	wanted := make(map[string]bool)
-	for _, raw := range list {
-		var object struct{ Desc string }
-		if json.Unmarshal(raw, &object.Desc) != nil {
-			if err := json.Unmarshal(raw, &object); err != nil {
-				return nil, &Error{codeParameter, "Scan object needs to be either a string or an object"}
-			}
-		}
-		scripts, err := parseDescriptor(object.Desc)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range scripts {
-			wanted[string(s)] = true
-		}
-	}
-	return wanted, nil
 }
