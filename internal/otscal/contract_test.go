@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
@@ -77,7 +78,7 @@ func (s scripted) Proof(_ context.Context, c []byte) (calendar.Proof, error) {
 func serve(t testing.TB, c Calendar, store Store, l httpkit.Limits) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s, err := New(c, store, Config{URI: testURI, Confirmations: 6, Version: "1.2.3", Log: log})
+	s, err := New(c, store, Config{URI: testURI, Version: "1.2.3", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +156,7 @@ func TestContract(t *testing.T) {
 		hour   = "public, max-age=3600"
 		year   = "public, max-age=31536000"
 	)
-	addr := serve(t, scripted{}, nothing{}, httpkit.Limits{Request: 300 * time.Millisecond})
+	addr := serve(t, scripted{}, fixed{targets: []anchor.Status{{Confirmations: 6}}}, httpkit.Limits{Request: 300 * time.Millisecond})
 	d32 := strings.Repeat("d", 32)
 	for _, c := range []struct {
 		name, request, contentType, cache, body string

@@ -27,7 +27,7 @@ import (
 
 // Calendar commits digests and knows proofs. calendar.Calendar is one.
 type Calendar interface {
-	// Submit returns only after the digest's entry is on disk.
+	// Submit returns only after the digest's entry is on disk. It bounds its own waiting.
 	Submit(ctx context.Context, digest []byte) (calendar.Receipt, error)
 	Proof(ctx context.Context, commitment []byte) (calendar.Proof, error)
 }
@@ -36,12 +36,8 @@ type Calendar interface {
 type Config struct {
 	// URI goes into the pending attestations: where clients will ask for the proof.
 	URI string
-	// Confirmations is the number that the text on mined transactions names.
-	Confirmations int
 	// Version is the program's.
 	Version string
-	// Patience bounds how long a submission waits for its commit. Default 20 s.
-	Patience time.Duration
 	// Observe, when set, is told of each answer.
 	Observe func(route string, status int, took time.Duration)
 	// Log receives requests that failed for our own reasons. Default slog.Default().
@@ -61,9 +57,6 @@ type Server struct {
 
 // New makes the surface. The URI must be one that pending attestations can carry.
 func New(c Calendar, store Store, config Config) (*Server, error) {
-	if config.Patience == 0 {
-		config.Patience = 20 * time.Second
-	}
 	attestation, err := ots.PendingAttestation(config.URI)
 	if err != nil {
 		return nil, fmt.Errorf("public address %q: %w", config.URI, err)
@@ -191,9 +184,7 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	if err := httpkit.ReadBody(r, digest); err != nil {
 		return errLength
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.Patience)
-	defer cancel()
-	receipt, err := s.calendar.Submit(ctx, digest)
+	receipt, err := s.calendar.Submit(r.Context(), digest)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -230,9 +221,14 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 		}
 		return httpkit.WriteBody(w, r, http.StatusOK, proof.Timestamp)
 	case calendar.Mined:
+		report, err := s.status.report(r.Context(), time.Now())
+		if err != nil {
+			return unavailable(err)
+		}
+		target, _ := report.first()
 		return &httpkit.Error{
 			Status:  http.StatusNotFound,
-			Message: fmt.Sprintf("Timestamped by transaction %s; waiting for %d confirmations", proof.Ref, s.config.Confirmations),
+			Message: fmt.Sprintf("Timestamped by transaction %s; waiting for %d confirmations", proof.Ref, target.Confirmations),
 			Header:  cached(cacheMinute),
 		}
 	default:

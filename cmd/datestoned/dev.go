@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/datestone/datestone/internal/server"
+)
+
+type devCmd struct {
+	Dir       string        `placeholder:"DIR" help:"Keep everything in this folder; without it everything is gone at the end."`
+	Listen    string        `default:"127.0.0.1:14788" placeholder:"ADDRESS" help:"The calendar's address (${default}); port 0 takes a free one."`
+	RPCListen string        `name:"rpc-listen" default:"127.0.0.1:18443" placeholder:"ADDRESS" help:"The address of the chain's RPC (${default})."`
+	Every     time.Duration `default:"2s" placeholder:"TIME" help:"The time between two blocks (${default})."`
+	JSON      bool          `name:"json" help:"Print the addresses as JSON when ready, and nothing else."`
+}
+
+func (c *devCmd) Run(p *program) error {
+	if c.Every <= 0 {
+		return usageError{fmt.Errorf("--every is %v: blocks need some time between them, for example 2s", c.Every)}
+	}
+	d, err := server.OpenDev(p.ctx, server.DevOptions{
+		Dir: c.Dir, Listen: c.Listen, RPCListen: c.RPCListen, Every: c.Every, Version: version(), Log: p.stderr,
+	})
+	if err != nil {
+		return err
+	}
+	ready := map[string]string{
+		"uri": d.URI(), "listen": d.Addr().String(), "rpc": d.RPC(),
+		"rpc_user": server.DevUser, "rpc_password": server.DevPassword, "network": "regtest", "dir": d.Dir,
+	}
+	if err := p.print(c.JSON, ready, welcome(d, c)); err != nil {
+		return err
+	}
+	return d.Run(p.ctx)
+}
+
+// welcome says what there is and what to try.
+func welcome(d *server.Dev, c *devCmd) string {
+	host, port, _ := strings.Cut(strings.TrimPrefix(d.RPC(), "http://"), ":")
+	node := "http://" + server.DevUser + ":" + server.DevPassword + "@" + host + ":" + port
+	kept := d.Dir
+	if c.Dir == "" {
+		kept += ", removed at the end (--dir keeps one)"
+	}
+	// A proof waits for its transaction, that for the next block, and for five more.
+	patience := (10*c.Every + 5*time.Second).Round(time.Second)
+	return strings.NewReplacer("URI", d.URI(), "NODE", node, "RPCUSER", server.DevUser, "RPCPASSWORD", server.DevPassword, "RPCPORT", port, "KEPT", kept, "PATIENCE", patience.String()).Replace(`
+TEST NETWORK: the proofs of this calendar prove nothing.
+
+  calendar   URI  (open it in a browser for its status)
+  chain      NODE  (a regtest chain with Bitcoin Core's RPC)
+  folder     KEPT
+
+Try it:
+
+  echo hello > hello.txt
+  datestone stamp -c URI hello.txt
+  sleep 20    # a proof is complete after some PATIENCE
+  datestone upgrade -l URI hello.txt.ots
+  datestone verify --btc-regtest --bitcoin-node NODE hello.txt.ots
+
+With the Python client (pip install opentimestamps-client):
+
+  ots stamp -c URI -m 1 hello.txt
+  ots -l URI upgrade hello.txt.ots
+  ots --btc-regtest --bitcoin-node NODE verify hello.txt.ots
+
+With the JavaScript client (npm install opentimestamps), which finds the chain in ~/.bitcoin/bitcoin.conf:
+
+  mkdir -p ~/.bitcoin && printf 'regtest=1\nrpcuser=RPCUSER\nrpcpassword=RPCPASSWORD\nrpcport=RPCPORT\n' > ~/.bitcoin/bitcoin.conf
+  npx ots-cli.js stamp -c URI -m 1 hello.txt
+  npx ots-cli.js -l URI upgrade hello.txt.ots
+  npx ots-cli.js verify hello.txt.ots
+
+Stop it with Ctrl-C.
+`)
+}

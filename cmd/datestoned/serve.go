@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/datestone/datestone/internal/server"
+)
+
+type serveCmd struct {
+	settings
+	JSON bool `name:"json" help:"Print the addresses as JSON when ready."`
+}
+
+func (c *serveCmd) Run(p *program) error {
+	config, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	if err := config.Check(); err != nil {
+		return usageError{err}
+	}
+	s, err := server.Open(p.ctx, config, server.Options{Version: version(), Log: p.stderr})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		ready := map[string]string{"listen": s.Addr().String(), "uri": config.URI}
+		if a := s.MetricsAddr(); a != nil {
+			ready["metrics"] = a.String()
+		}
+		if err := p.print(true, ready, ""); err != nil {
+			return err
+		}
+	}
+	return s.Run(p.ctx)
+}

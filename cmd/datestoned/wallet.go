@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/server"
+)
+
+type walletCmd struct {
+	Show walletShowCmd `cmd:"" default:"withargs" help:"Show the wallet's address, balance and public descriptors."`
+	New  walletNewCmd  `cmd:"" help:"Make a file with a new key."`
+}
+
+type walletShowCmd struct {
+	settings
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (c *walletShowCmd) Run(p *program) error {
+	config, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	w, err := server.ShowWallet(p.ctx, config)
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "network      %s\n", w.Network)
+	if w.TestNetwork {
+		fmt.Fprintln(&text, "             TEST NETWORK: its coins have no value and its proofs prove nothing")
+	}
+	if w.Seen {
+		fmt.Fprintf(&text, "address      %s\nbalance      %d sat, confirmed, at block %d\n", w.Address, w.Balance, w.Height)
+	} else {
+		fmt.Fprintln(&text, "address      known once datestoned serve has seen the chain")
+	}
+	for _, d := range w.Descriptors {
+		fmt.Fprintf(&text, "descriptor   %s\n", d)
+	}
+	return p.print(c.JSON, w, strings.TrimSuffix(text.String(), "\n"))
+}
+
+type walletNewCmd struct {
+	File string `arg:"" help:"The file to make; the setting bitcoin.key_file names it."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *walletNewCmd) Run(p *program) error {
+	if strings.TrimSpace(c.File) == "" {
+		return usageError{errors.New("name the file to make")}
+	}
+	if err := bitcoin.GenerateKeyFile(c.File); err != nil {
+		return err
+	}
+	return p.print(c.JSON, map[string]string{"key_file": c.File},
+		fmt.Sprintf("made %s: back it up, whoever has it can spend the coins\nwrite key_file = %q in the table [bitcoin]", c.File, c.File))
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/store"
+)
+
+// BenchmarkPost measures POST /digest over real sockets at 1, 64 and 1000 connections, and a bare
+// net/http handler that reads and answers as many bytes, with the clients in the same process.
+func BenchmarkPost(b *testing.B) {
+	for _, connections := range []int{1, 64, 1000} {
+		b.Run(fmt.Sprintf("bare-%d", connections), func(b *testing.B) {
+			ln := listen(b)
+			reply := make([]byte, replySize(b))
+			srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := io.ReadAll(r.Body); err != nil {
+					return
+				}
+				w.Header().Set("Content-Type", "application/octet-stream")
+				w.Write(reply)
+			})}
+			go srv.Serve(ln)
+			defer srv.Close()
+			load(b, ln.Addr().String(), connections, postRequest)
+		})
+		b.Run(fmt.Sprintf("calendar-%d", connections), func(b *testing.B) {
+			s := runServer(b, Config{Burst: 1 << 30})
+			load(b, s.Addr().String(), connections, postRequest)
+		})
+	}
+	b.Run("sustained-64", func(b *testing.B) {
+		// The bucket is empty from the first entry on.
+		s := runServer(b, Config{Burst: 1})
+		load(b, s.Addr().String(), 64, postRequest)
+	})
+}
+
+// BenchmarkCommit is what a single client cannot be faster than: one durable append.
+func BenchmarkCommit(b *testing.B) {
+	db, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "datestone.db"), store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	for b.Loop() {
+		if _, err := db.Append(b.Context(), time.Now(), [][32]byte{{1}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var postRequest = []byte("POST /digest HTTP/1.1\r\nHost: calendar.test\r\nUser-Agent: OpenTimestamps-Client/0.7.2\r\n" +
+	"Accept: application/vnd.opentimestamps.v1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 32\r\n\r\n" +
+	"0123456789abcdef0123456789abcdef")
+
+// replySize is the length of an answer in the middle of a batch of 64.
+func replySize(b *testing.B) int {
+	const nonce, sibling, position, pending = 18 + 1, 6 * (34 + 1), 10, 1 + 8 + 1 + 1 + len(benchURI)
+	return nonce + sibling + position + pending
+}
+
+const benchURI = "http://calendar.test:14788"
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// runServer runs a server without targets until the test ends. What c leaves out is the default.
+func runServer(t testing.TB, c Config) *Server {
+	t.Helper()
+	s, stop := startServer(t, c)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	return s
+}
+
+// startServer is runServer for tests that stop the server themselves.
+func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
+	t.Helper()
+	d := Defaults()
+	d.Listen, d.URI, d.Targets, d.LogLevel = "127.0.0.1:0", benchURI, "none", "error"
+	d.Data, d.Metrics = c.Data, c.Metrics
+	if d.Data == "" {
+		d.Data = t.TempDir()
+	}
+	if c.Burst != 0 {
+		d.Burst = c.Burst
+	}
+	s, err := Open(context.Background(), d, Options{Version: "test", Log: testLog{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return s, sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+}
+
+// testLog passes log lines on to the test.
+type testLog struct{ testing.TB }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.Log(string(bytes.TrimSpace(b)))
+	return len(b), nil
+}
+
+// load sends b.N requests over so many connections, each as soon as the one before it is answered.
+func load(b *testing.B, addr string, connections int, request []byte) {
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	conns := make([]net.Conn, connections)
+	for i := range conns {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	b.ResetTimer()
+	var group sync.WaitGroup
+	for _, c := range conns {
+		group.Go(func() {
+			r := bufio.NewReaderSize(c, 1024)
+			for left.Add(-1) >= 0 {
+				if _, err := c.Write(request); err != nil {
+					b.Error(err)
+					return
+				}
+				if err := readAnswer(r); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// readAnswer reads an answer with status 200 and passes over its body.
+func readAnswer(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("answered %q", line)
+	}
+	length := -1
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) == 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("no Content-Length")
+	}
+	_, err = r.Discard(length)
+	return err
+}
+
+var _ = calendar.MaxProof

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/logtree"
+)
+
+// Config are the settings of the daemon. The comments are what datestoned config prints.
+type Config struct {
+	// The address at which the calendar is served, host:port. Put a proxy that speaks TLS before it;
+	// port 0 takes a free one.
+	Listen string `toml:"listen"`
+	// The address that clients know, scheme://host[:port] without a path, for example
+	// "https://calendar.example.org". It is written into every receipt for ever, and clients ask there
+	// for the complete proof: choose a name that you can keep. There is no default.
+	URI string `toml:"uri"`
+	// The folder that holds the database.
+	Data string `toml:"data"`
+	// The database file. The default is datestone.db in the data folder.
+	Database string `toml:"database"`
+	// The high-water mark: a small file that remembers the newest acknowledged entry. The default is
+	// high-water-mark in the data folder. Keep it out of backups, or on another disk: it is what notices
+	// that a restored database is older than what was acknowledged.
+	Mark string `toml:"mark"`
+	// The number of entries after which a new epoch of the log begins, at most 67108864. A calendar
+	// whose parent is another Datestone uses 262144.
+	EpochEntries int64 `toml:"epoch_entries"`
+	// The number of entries that may be appended without a delay. An entry holds up to 4096 digests.
+	Burst int `toml:"burst"`
+	// The number of entries a second at which the burst refills, at least 50. It bounds how fast the log
+	// grows under endless load: a batch then waits at most a second divided by it, and none is refused.
+	Rate int `toml:"rate"`
+	// The number of connections that may be open at a time. When all are taken, a new one takes the
+	// place of the one that has been idle longest.
+	Connections int `toml:"connections"`
+	// What anchors the log: "configured" means the targets that have a table below, "none" means that
+	// nothing does and no proof will ever be complete.
+	Targets string `toml:"targets"`
+	// Where Prometheus finds /metrics: an address host:port of its own, "same" for the address of the
+	// calendar, or empty for nowhere.
+	Metrics string `toml:"metrics"`
+	// The least important log lines to write: "debug", "info", "warn" or "error".
+	LogLevel string `toml:"log_level"`
+	// The form of log lines on standard error: "text" or "json".
+	LogFormat string `toml:"log_format"`
+
+	Bitcoin bitcoin.Config `toml:"bitcoin"`
+}
+
+// Defaults are the settings that apply where nothing is said.
+func Defaults() Config {
+	return Config{
+		Listen:       "127.0.0.1:14788",
+		Data:         "/var/lib/datestone",
+		EpochEntries: logtree.MaxEpochEntries,
+		Burst:        10_000,
+		Rate:         50,
+		Connections:  8192,
+		Targets:      "configured",
+		LogLevel:     "info",
+		LogFormat:    "text",
+	}
+}
+
+// DatabaseFile is the path of the database.
+func (c Config) DatabaseFile() string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return filepath.Join(c.Data, "datestone.db")
+}
+
+// MarkFile is the path of the high-water mark.
+func (c Config) MarkFile() string {
+	if c.Mark != "" {
+		return c.Mark
+	}
+	return filepath.Join(c.Data, "high-water-mark")
+}
+
+const (
+	// clientOps is what clients may put before our part of a proof: a tree over their own files.
+	clientOps = 48
+	// targetOps is what a target may put after it, down to a block header.
+	targetOps = 100
+	// parserOps is the number of operations in a row that the reference parser takes.
+	parserOps = 255
+	// maxURI is the longest address that a pending attestation can carry.
+	maxURI = 1000
+)
+
+// CheckStore refuses what would make a wrong log. It is all that commands need that only read.
+func (c Config) CheckStore() error {
+	if c.Data == "" && (c.Database == "" || c.Mark == "") {
+		return errors.New(`data: name the folder that holds the database, for example data = "/var/lib/datestone"`)
+	}
+	if c.EpochEntries < 1 || c.EpochEntries > logtree.MaxEpochEntries {
+		return fmt.Errorf("epoch_entries is %d: write a number from 1 to %d", c.EpochEntries, logtree.MaxEpochEntries)
+	}
+	if sum := clientOps + logtree.MaxPathOps(calendar.MaxBatch, c.EpochEntries) + targetOps; sum > parserOps {
+		return fmt.Errorf("epoch_entries is %d: proofs could have %d operations in a row, and clients read %d; write a smaller number", c.EpochEntries, sum, parserOps)
+	}
+	return nil
+}
+
+// Check refuses what is ambiguous or cannot work, and says what to write instead.
+func (c Config) Check() error {
+	if err := c.CheckStore(); err != nil {
+		return err
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf(`listen is %q: write an address and a port, for example listen = "127.0.0.1:14788"`, c.Listen)
+	}
+	if err := checkURI(c.URI); err != nil {
+		return err
+	}
+	switch {
+	case c.Burst < 1:
+		return fmt.Errorf("burst is %d: write a number from 1 on", c.Burst)
+	case c.Rate < 50:
+		return fmt.Errorf("rate is %d: write a number from 50 on, or digests would wait longer than 20 ms for their batch", c.Rate)
+	case c.Connections < 1:
+		return fmt.Errorf("connections is %d: write a number from 1 on", c.Connections)
+	}
+	if c.Metrics != "" && c.Metrics != "same" {
+		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+			return fmt.Errorf(`metrics is %q: write an address and a port, "same", or nothing`, c.Metrics)
+		}
+		if c.Metrics == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+			return fmt.Errorf(`metrics and listen are both %q: write metrics = "same" if everybody may read them`, c.Metrics)
+		}
+	}
+	if _, err := newLogger(discard{}, c.LogLevel, c.LogFormat); err != nil {
+		return err
+	}
+	return c.checkTargets()
+}
+
+// checkURI accepts an address that every client turns into the right requests: they differ in how they
+// join a path to one that has a path already.
+func checkURI(text string) error {
+	const example = `write the address that clients know, for example uri = "https://calendar.example.org"`
+	if text == "" {
+		return errors.New("uri is missing: " + example)
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Hostname() == "":
+		return fmt.Errorf("uri is %q: %s", text, example)
+	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.User != nil:
+		return fmt.Errorf("uri is %q: write only scheme://host[:port], here %q; clients disagree about the rest", text, u.Scheme+"://"+u.Host)
+	case len(text) > maxURI:
+		return fmt.Errorf("uri has %d bytes and receipts can carry %d: write a shorter one", len(text), maxURI)
+	}
+	for _, r := range text {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-._/:", r):
+		default:
+			return fmt.Errorf("uri is %q: receipts cannot carry %q; letters, digits and -._ can be in it", text, r)
+		}
+	}
+	return nil
+}

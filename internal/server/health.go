@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/httpkit"
+	"github.com/datestone/datestone/internal/logtree"
+)
+
+// front answers what operators ask of any daemon, and hands all else to the surface.
+type front struct {
+	surface http.Handler
+	health  *health
+	metrics http.Handler // nil where they are not shown
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && len(r.RequestURI) <= len("/metrics") {
+		switch r.RequestURI {
+		case "/healthz":
+			httpkit.Busy(r)
+			answerText(w, http.StatusOK, "alive")
+			return
+		case "/readyz":
+			httpkit.Busy(r)
+			if err := f.health.ready(r.Context(), time.Now()); err != nil {
+				answerText(w, http.StatusServiceUnavailable, err.Error())
+				return
+			}
+			answerText(w, http.StatusOK, "ready")
+			return
+		case "/metrics":
+			if f.metrics != nil {
+				httpkit.Busy(r)
+				f.metrics.ServeHTTP(w, r)
+				return
+			}
+		}
+	}
+	f.surface.ServeHTTP(w, r)
+}
+
+func answerText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
+}
+
+const (
+	// readyWithin bounds what a question for readiness may take.
+	readyWithin = 2 * time.Second
+	// probeEvery is how often a failing store is asked to commit.
+	probeEvery = 5 * time.Second
+)
+
+// health knows whether the store answers and commits.
+type health struct {
+	head   func(context.Context) (logtree.Head, error)
+	submit func(context.Context, []byte) (calendar.Receipt, error)
+
+	mu     sync.Mutex // guards what follows
+	failed error      // of the newest commit
+	probed time.Time
+}
+
+// committed is told of every commit.
+func (h *health) committed(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = err
+}
+
+// ready says why digests cannot be taken now. After a failed commit it commits an entry of its own from
+// time to time: a proxy that sends no more digests would otherwise never hear that the fault is over.
+func (h *health) ready(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if _, err := h.head(ctx); err != nil {
+		return fmt.Errorf("the database does not answer")
+	}
+	if h.lastFailed() && h.mayProbe(now) {
+		if _, err := h.submit(ctx, nil); err != nil {
+			return fmt.Errorf("the database does not commit")
+		}
+	}
+	if h.lastFailed() {
+		return fmt.Errorf("the database does not commit")
+	}
+	return nil
+}
+
+func (h *health) lastFailed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed != nil
+}
+
+func (h *health) mayProbe(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now.Sub(h.probed) < probeEvery {
+		return false
+	}
+	h.probed = now
+	return true
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/datestone/datestone/internal/otscal"
+)
+
+// scrapeWithin bounds what one scrape may ask of the store.
+const scrapeWithin = 2 * time.Second
+
+// metrics are the numbers of this process. What the store knows is read when somebody asks.
+type metrics struct {
+	registry *prometheus.Registry
+	store    otscal.Store
+	commits  *prometheus.HistogramVec
+	ok, bad  prometheus.Observer
+	batches  prometheus.Histogram
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	routes   sync.Map // answer -> *answerMetrics, so that the hot path looks nothing up by text
+
+	// connections is set before the first scrape.
+	connections func() (open int, shed int64)
+}
+
+type answer struct {
+	route  string
+	status int
+}
+
+type answerMetrics struct {
+	count   prometheus.Counter
+	seconds prometheus.Observer
+}
+
+var (
+	logSize       = describe("log_entries", "Entries in the current epoch of the log.")
+	logEpoch      = describe("log_epoch", "The current epoch of the log.")
+	storeUp       = describe("store_up", "Whether the store answered this scrape.")
+	connsOpen     = describe("http_connections", "Open connections of the calendar's listener.")
+	connsShed     = describe("http_connections_shed_total", "Idle connections that were closed to make room.")
+	attestedSize  = describe("target_attested_entries", "Entries of the current epoch that the target attests to.", "target")
+	attestedLag   = describe("target_lag_entries", "Entries of the current epoch that the target does not attest to yet.", "target")
+	targetState   = describe("target_state", "The state of the target: 1 for the state that it is in.", "target", "state")
+	targetHeight  = describe("target_height", "The best block that was followed.", "target")
+	targetNode    = describe("target_node_height", "The best block of the node.", "target")
+	targetBalance = describe("target_balance_satoshi", "Confirmed coins of the wallet.", "target")
+	targetRate    = describe("target_fee_rate", "Satoshi per virtual byte that the next transaction would pay.", "target")
+	targetDay     = describe("target_fees_day_satoshi", "Fees spent and reserved in the last 24 hours.", "target")
+	targetWeek    = describe("target_fees_week_satoshi", "Fees spent and reserved in the last seven days.", "target")
+	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
+	targetUpdated = describe("target_updated_seconds", "When the target last described itself, in seconds since 1970.", "target")
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("datestone_"+name, help, labels, nil)
+}
+
+func newMetrics(store otscal.Store) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		store:    store,
+		commits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "datestone_commit_seconds", Help: "Time to make a batch durable.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17),
+		}, []string{"result"}),
+		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "datestone_batch_digests", Help: "Digests in a batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
+		}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "datestone_http_requests_total", Help: "Answered requests.",
+		}, []string{"route", "code"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "datestone_http_request_seconds", Help: "Time to answer a request.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+		}, []string{"route"}),
+	}
+	m.ok, m.bad = m.commits.WithLabelValues("ok"), m.commits.WithLabelValues("failed")
+	m.registry.MustRegister(m.commits, m.batches, m.requests, m.latency, m,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 2 * scrapeWithin})
+}
+
+func (m *metrics) committed(digests int, took time.Duration, err error) {
+	if err != nil {
+		m.bad.Observe(took.Seconds())
+		return
+	}
+	m.ok.Observe(took.Seconds())
+	m.batches.Observe(float64(digests))
+}
+
+func (m *metrics) answered(route string, status int, took time.Duration) {
+	key := answer{route, status}
+	found, ok := m.routes.Load(key)
+	if !ok {
+		found, _ = m.routes.LoadOrStore(key, &answerMetrics{
+			m.requests.WithLabelValues(route, strconv.Itoa(status)), m.latency.WithLabelValues(route),
+		})
+	}
+	a := found.(*answerMetrics)
+	a.count.Inc()
+	a.seconds.Observe(took.Seconds())
+}
+
+// Describe leaves the collector unchecked: which targets there are is the store's to say.
+func (m *metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads what the store knows.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	if m.connections != nil {
+		open, shed := m.connections()
+		gauge(connsOpen, float64(open))
+		out <- prometheus.MustNewConstMetric(connsShed, prometheus.CounterValue, float64(shed))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	head, err := m.store.Head(ctx)
+	if err != nil {
+		gauge(storeUp, 0)
+		return
+	}
+	targets, err := m.store.Targets(ctx)
+	if err != nil {
+		gauge(storeUp, 0)
+		return
+	}
+	gauge(storeUp, 1)
+	gauge(logSize, float64(head.Size))
+	gauge(logEpoch, float64(head.Epoch))
+	for _, t := range targets {
+		var counted int64
+		for _, a := range t.Attested {
+			if a.Epoch == head.Epoch {
+				counted = min(a.Counted, head.Size)
+			}
+		}
+		gauge(attestedSize, float64(counted), t.Target)
+		gauge(attestedLag, float64(head.Size-counted), t.Target)
+		gauge(targetState, 1, t.Target, string(t.Code))
+		gauge(targetHeight, float64(t.Height), t.Target)
+		gauge(targetNode, float64(t.NodeHeight), t.Target)
+		gauge(targetBalance, float64(t.Balance), t.Target)
+		gauge(targetRate, t.FeeRate, t.Target)
+		gauge(targetDay, float64(t.FeesDay), t.Target)
+		gauge(targetWeek, float64(t.FeesWeek), t.Target)
+		gauge(targetWaiting, float64(len(t.Waiting)), t.Target)
+		gauge(targetUpdated, float64(t.Updated.UnixMilli())/1000, t.Target)
+	}
+}

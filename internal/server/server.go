@@ -1,0 +1,300 @@
+// Package server wires the daemon: configuration, the order in which things start and stop, health and
+// metrics. It knows nothing about timestamps.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/httpkit"
+	"github.com/datestone/datestone/internal/otscal"
+	"github.com/datestone/datestone/internal/store"
+)
+
+// Options are what a server needs beside its configuration.
+type Options struct {
+	// Version is the program's.
+	Version string
+	// Log is where log lines go. Default standard error.
+	Log io.Writer
+	// Listener replaces Config.Listen.
+	Listener net.Listener
+}
+
+// loop is something that runs until its context ends.
+type loop interface {
+	Run(ctx context.Context) error
+}
+
+// Server is the daemon. Make one with Open.
+type Server struct {
+	config   Config
+	log      *slog.Logger
+	db       *store.DB
+	mark     *store.Mark
+	calendar *calendar.Calendar
+	targets  map[string]loop
+	public   *httpkit.Server
+	metrics  *httpkit.Server // nil without a listener of its own
+}
+
+// Open checks the configuration, opens the store and then listens. It starts nothing: connections wait
+// until Run. After an error nothing stays open, not even Options.Listener.
+func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
+	s := &Server{config: c}
+	listeners := []net.Listener{}
+	if o.Listener != nil {
+		listeners = append(listeners, o.Listener)
+	}
+	defer func() {
+		if err != nil {
+			for _, ln := range listeners {
+				ln.Close()
+			}
+			s.close()
+		}
+	}()
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	if s.log, err = newLogger(o.Log, c.LogLevel, c.LogFormat); err != nil {
+		return nil, err
+	}
+	if s.db, s.mark, err = openStore(ctx, c); err != nil {
+		return nil, err
+	}
+	health := &health{head: s.db.Head}
+	numbers := newMetrics(s.db)
+	s.calendar = calendar.New(s.db, calendar.Config{
+		Burst: c.Burst, Rate: c.Rate, Log: s.log,
+		Observe: func(digests int, took time.Duration, err error) {
+			health.committed(err)
+			numbers.committed(digests, took, err)
+		},
+	})
+	health.submit = s.calendar.Submit
+	if s.targets, err = targets(c, s.db, s.log); err != nil {
+		return nil, err
+	}
+	surface, err := otscal.New(s.calendar, s.db, otscal.Config{
+		URI: c.URI, Version: o.Version, Log: s.log, Observe: numbers.answered,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	if o.Listener == nil {
+		ln, err := net.Listen("tcp", c.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("listening for the calendar: %w", err)
+		}
+		listeners = append(listeners, ln)
+	}
+	public := &front{surface: surface, health: health}
+	if c.Metrics == "same" {
+		public.metrics = numbers.handler()
+	}
+	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
+	numbers.connections = s.public.Connections
+	if c.Metrics != "" && c.Metrics != "same" {
+		ln, err := net.Listen("tcp", c.Metrics)
+		if err != nil {
+			return nil, fmt.Errorf("listening for metrics: %w", err)
+		}
+		listeners = append(listeners, ln)
+		own := &front{surface: http.NotFoundHandler(), health: health, metrics: numbers.handler()}
+		s.metrics = httpkit.NewServer(ln, own, httpkit.Limits{Connections: 64}, s.log)
+	}
+	return s, nil
+}
+
+// openStore opens the database and checks it against the high-water mark.
+func openStore(ctx context.Context, c Config) (*store.DB, *store.Mark, error) {
+	if err := os.MkdirAll(c.Data, 0o700); c.Data != "" && err != nil {
+		return nil, nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	mark, err := store.OpenMark(c.MarkFile())
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{EpochEntries: c.EpochEntries, Mark: mark})
+	if err != nil {
+		mark.Close()
+		return nil, nil, err
+	}
+	if err := checkMark(ctx, db, mark); err != nil {
+		db.Close()
+		mark.Close()
+		return nil, nil, err
+	}
+	return db, mark, nil
+}
+
+func checkMark(ctx context.Context, db *store.DB, mark *store.Mark) error {
+	err := db.CheckMark(ctx, mark.Head())
+	if errors.Is(err, store.ErrBehind) {
+		return fmt.Errorf("%w; if there is a newer copy, put it in place; if what is missing is lost, begin a new epoch: datestoned epoch new --reason 'restored from backup'", err)
+	} else if err != nil {
+		return err
+	}
+	head, err := db.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if err := mark.Advance(head); err != nil {
+		return err
+	}
+	return mark.Sync()
+}
+
+// Addr is the address at which the calendar listens.
+func (s *Server) Addr() net.Addr { return s.public.Addr() }
+
+// MetricsAddr is the address at which the metrics' own listener listens, or nil.
+func (s *Server) MetricsAddr() net.Addr {
+	if s.metrics == nil {
+		return nil
+	}
+	return s.metrics.Addr()
+}
+
+// Run serves until ctx is done and then stops in the order in which nothing accepted is lost: requests
+// are answered, the calendar commits what it took, the targets stop, the store is closed. It also
+// stops, and returns the error, when a part fails for good. It closes the server in every case.
+func (s *Server) Run(ctx context.Context) error {
+	work := context.WithoutCancel(ctx)
+	surfaces, stop := context.WithCancel(ctx)
+	defer stop()
+	calendarRuns, stopCalendar := context.WithCancel(work)
+	defer stopCalendar()
+	targetsRun, stopTargets := context.WithCancel(work)
+	defer stopTargets()
+
+	var g errgroup.Group
+	part := func(run func() error) {
+		g.Go(func() error {
+			err := run()
+			if err != nil {
+				stop()
+			}
+			return err
+		})
+	}
+	part(func() error {
+		var servers errgroup.Group
+		for _, srv := range []*httpkit.Server{s.public, s.metrics} {
+			if srv != nil {
+				servers.Go(func() error {
+					defer stop() // one that ends early ends all
+					return srv.Run(surfaces)
+				})
+			}
+		}
+		err := servers.Wait()
+		stopCalendar()
+		return err
+	})
+	part(func() error {
+		defer stopTargets()
+		return s.calendar.Run(calendarRuns)
+	})
+	for name, target := range s.targets {
+		part(func() error {
+			if err := target.Run(targetsRun); err != nil && targetsRun.Err() == nil {
+				return fmt.Errorf("target %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	part(func() error { return s.syncMark(targetsRun) })
+
+	s.log.Info("serving", "address", s.Addr().String(), "uri", s.config.URI)
+	go func() {
+		<-surfaces.Done()
+		s.log.Info("stopping: finishing what was accepted")
+	}()
+	err := errors.Join(g.Wait(), s.close())
+	if err == nil {
+		s.log.Info("stopped")
+	}
+	return err
+}
+
+// markEvery is how often the high-water mark is brought to the disk. A power cut takes back at most
+// that much of the mark, and never entries.
+const markEvery = time.Second
+
+// syncMark brings the mark to the disk while it moves.
+func (s *Server) syncMark(ctx context.Context) error {
+	tick := time.NewTicker(markEvery)
+	defer tick.Stop()
+	synced := s.mark.Head()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		head := s.mark.Head()
+		if head == synced {
+			continue
+		}
+		if err := s.mark.Sync(); err != nil {
+			s.log.Warn("the high-water mark was not brought to the disk", "err", err)
+			continue
+		}
+		synced = head
+	}
+}
+
+// close closes what is open. It is called once.
+func (s *Server) close() error {
+	var errs []error
+	if s.mark != nil {
+		errs = append(errs, s.mark.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// NewEpoch begins a new epoch of the log after entries may have been lost, beyond every epoch that the
+// database or the high-water mark has seen, and returns its number.
+func NewEpoch(ctx context.Context, c Config, reason string) (int, error) {
+	if err := c.CheckStore(); err != nil {
+		return 0, err
+	}
+	mark, err := store.OpenMark(c.MarkFile())
+	if err != nil {
+		return 0, err
+	}
+	defer mark.Close()
+	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{EpochEntries: c.EpochEntries, Mark: mark})
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	head, err := db.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	begun, err := db.BeginEpoch(ctx, time.Now(), max(head.Epoch, mark.Head().Epoch)+1, reason)
+	if err != nil {
+		return 0, err
+	}
+	return begun.Epoch, mark.Sync()
+}
