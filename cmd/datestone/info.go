@@ -111,11 +111,7 @@ func (p *treePrinter) node(t *ots.Timestamp, msg []byte, indent int) error {
 		return context.Cause(p.ctx)
 	}
 	for _, a := range t.Attestations() {
-		text := "verify " + show(a.String())
-		if p.results {
-			text += fmt.Sprintf(" == %x", msg)
-		}
-		p.line(indent, text)
+		p.line(indent, "verify "+show(a.String()))
 		switch a.Kind() {
 		case ots.KindBitcoin:
 			p.line(indent, "# Bitcoin block merkle root "+reversedHex(msg))

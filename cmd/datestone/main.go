@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -155,7 +156,11 @@ func run(ctx context.Context, args []string, a *app) int {
 		if errors.As(err, &pe) && pe.Context != nil && pe.Context.Command() != "" {
 			hint = fmt.Sprintf("see 'datestone %s --help'", pe.Context.Selected().Name)
 		}
-		return a.fail("", usage(errors.New(lowerFirst(err.Error())), hint))
+		msg := lowerFirst(err.Error())
+		if strings.HasPrefix(msg, `expected "<proof>`) {
+			msg = "name a proof"
+		}
+		return a.fail("", usage(errors.New(msg), hint))
 	}
 	name := kctx.Selected().Name
 	cmd := map[string]command{"stamp": &a.Stamp, "upgrade": &a.Upgrade, "verify": &a.Verify, "info": &a.Info, "prune": &a.Prune}[name]

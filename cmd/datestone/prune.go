@@ -198,7 +198,7 @@ func verifyAll(ctx context.Context, a *app, source headers.Source, name string, 
 			} else {
 				hint += "; to prune without looking add --no-verify"
 			}
-			return &toolError{err, hint, exitUnreached}
+			return &toolError{err, hint, a.sourceCode(err)}
 		}
 	}
 	return nil

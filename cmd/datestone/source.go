@@ -76,10 +76,15 @@ func (a *app) source() (headers.Source, error) {
 			}
 			if local {
 				cfg = found
+				if !exists(cfg.Cookie) {
+					// No node has been started here, or it has ended. That it cannot be
+					// reached says more than a missing file.
+					cfg.Cookie = ""
+				}
 			} else if v, err := url.Parse(found.URL); err == nil && v.User != nil {
 				u.User = v.User
 				cfg.URL = u.String()
-			} else {
+			} else if exists(found.Cookie) {
 				cfg.Cookie = found.Cookie
 			}
 		}
@@ -128,6 +133,15 @@ func (a *app) sourceHint(err error) string {
 		return "start a Bitcoin node here, name one with --bitcoin-node URL, or trust an explorer: --esplora https://blockstream.info/api"
 	}
 	return ""
+}
+
+// sourceCode is the exit code for a source that failed: what the user named was wrong, or
+// something outside was.
+func (a *app) sourceCode(err error) int {
+	if errors.Is(err, headers.ErrWrongNetwork) || a.Headers != "" {
+		return exitUsage
+	}
+	return exitUnreached
 }
 
 // setUp checks the options that several commands share.

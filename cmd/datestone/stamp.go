@@ -100,7 +100,7 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 	doc.Root = hex.EncodeToString(b.root[:])
 
 	client := a.calendarClient(c.Timeout)
-	submitCtx, cancel := context.WithTimeoutCause(ctx, c.Timeout.duration(), fmt.Errorf("%w after %s", context.DeadlineExceeded, c.Timeout.duration()))
+	submitCtx, cancel := context.WithTimeout(ctx, c.Timeout.duration())
 	defer cancel()
 	for _, cal := range calendars {
 		a.detailf("submitting to %s", cal)
@@ -111,7 +111,7 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 		Accept: func(_ string, t *ots.Timestamp) error { _, err := b.proof(0, t); return err },
 	})
 	if err != nil && !errors.Is(err, otshttp.ErrTooFew) {
-		return 0, usage(err, "a calendar is an address such as https://a.pool.opentimestamps.org")
+		return 0, err
 	}
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
@@ -172,7 +172,19 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 	return doc.Exit, nil
 }
 
+// quorum checks the calendars and how many of them must answer.
 func (c *stampCmd) quorum(calendars []string) (int, error) {
+	for i, cal := range calendars {
+		if _, err := otshttp.CheckURL(cal); err != nil {
+			return 0, usage(err, "a calendar is an address such as https://a.pool.opentimestamps.org")
+		}
+		if slices.Contains(calendars[:i], cal) {
+			return 0, usagef("name each calendar once", "-c %s is given twice", cal)
+		}
+	}
+	if len(calendars) > otshttp.MaxCalendars {
+		return 0, usagef("a handful is enough", "more than %d calendars", otshttp.MaxCalendars)
+	}
 	if c.M == nil {
 		return min(2, len(calendars)), nil
 	}

@@ -279,9 +279,10 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 		return 0
 	})
 	var (
-		isFalse, pending bool
-		sourceErr        error
-		checked          int
+		isFalse, pending, complete bool
+		sourceErr                  error
+		checked                    int
+		seen                       = make(map[string]bool)
 	)
 	for _, x := range all {
 		v := verifiedJSON{attJSON: newAttJSON(x.att, x.msg), Result: "not-checked"}
@@ -295,13 +296,14 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 				}
 			}
 		case ots.KindBitcoin:
+			complete = true
 			switch {
 			case source == nil:
 				v.Reason = errNoBitcoin.Error()
 			case !x.known:
 				v.Reason = "no chain is that high"
 			case p.Block != nil && !c.All:
-				v.Reason = "an older Bitcoin attestation holds, which is enough; --all checks every one"
+				v.Reason = "another Bitcoin attestation holds, which is enough; --all checks every one"
 			case sourceErr != nil:
 				v.Reason = sourceErr.Error()
 			case checked == maxChecked && p.Block == nil || checked > 256:
@@ -329,8 +331,9 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 		default:
 			v.Reason = "an attestation of an unknown kind"
 		}
-		if v.Result == "not-checked" {
-			p.NotChecked = append(p.NotChecked, x.att.String()+": "+v.Reason)
+		if line := x.att.String() + ": " + v.Reason; v.Result == "not-checked" && !seen[line] {
+			seen[line] = true
+			p.NotChecked = append(p.NotChecked, line)
 		}
 		p.Attestations = append(p.Attestations, v)
 	}
@@ -341,12 +344,9 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 	case isFalse:
 		p.Status, p.code = "false", exitFalse
 	case sourceErr != nil:
-		p.code, _ = codeOf(sourceErr)
-		if errors.Is(sourceErr, headers.ErrWrongNetwork) || errors.Is(sourceErr, headers.ErrBadHeader) {
-			p.code = exitUsage
-		}
+		p.code = a.sourceCode(sourceErr)
 		p.err = &toolError{sourceErr, a.sourceHint(sourceErr), p.code}
-	case pending:
+	case pending && !complete:
 		p.Status, p.code = "pending", exitIncomplete
 	default:
 		p.Status, p.code = "unchecked", exitIncomplete
@@ -417,7 +417,7 @@ func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
 	case "false":
 		a.printf("%s: FALSE: the proof does not hold\n", show(p.Proof))
 	case "unchecked":
-		a.printf("%s: not proven: it holds nothing that was checked\n", show(p.Proof))
+		a.printf("%s: not proven: nothing in it could be checked\n", show(p.Proof))
 	}
 	for _, v := range p.Attestations {
 		if v.Result == "false" {

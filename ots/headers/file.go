@@ -58,7 +58,7 @@ func (f *File) Unchecked() []string {
 	if f.loaded && f.full {
 		s := []string{"that no chain with more work exists than the one in the headers file"}
 		if !f.net.retarget {
-			s = append(s, "the difficulty rule of "+f.net.Name)
+			s = append(s, "whether the chain kept "+f.net.Name+"'s rule for its difficulty")
 		}
 		return s
 	}

@@ -47,11 +47,18 @@ func plainError(err error) error {
 	if !errors.As(err, &ue) {
 		return err
 	}
-	if ue.Timeout() && !errors.Is(ue.Err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+	if ue.Timeout() {
+		return slowError{}
 	}
 	return ue.Err
 }
+
+// slowError is what becomes of every kind of timeout.
+type slowError struct{}
+
+func (slowError) Error() string        { return "no answer in time" }
+func (slowError) Timeout() bool        { return true }
+func (slowError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // clean makes a stranger's words safe to print and short.
 func clean(s string) string {

@@ -200,7 +200,11 @@ func (n *Node) call(ctx context.Context, result any, method string, params ...an
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("%w: %s refuses the user and password (status %d)", ErrUnreachable, n, resp.StatusCode)
+		what := "refuses the user and password"
+		if user == "" && pass == "" {
+			what = "wants a user and password"
+		}
+		return fmt.Errorf("%w: %s %s (status %d)", ErrUnreachable, n, what, resp.StatusCode)
 	}
 	text, err := readAll(resp.Body)
 	if err != nil {

@@ -212,13 +212,20 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 func plainError(err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
-		if ue.Timeout() && !errors.Is(ue.Err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+		if ue.Timeout() {
+			return slowError{}
 		}
 		return ue.Err
 	}
 	return err
 }
+
+// slowError is what becomes of every kind of timeout.
+type slowError struct{}
+
+func (slowError) Error() string        { return "no answer in time" }
+func (slowError) Timeout() bool        { return true }
+func (slowError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // endpoint joins path elements to a calendar's base URL, which may have a path and a
 // trailing slash.

@@ -134,7 +134,10 @@ wait:
 	if ctxErr != nil {
 		for i := range replies {
 			if errors.Is(replies[i].Err, ErrNotAwaited) {
-				replies[i].Err = fmt.Errorf("no answer in time: %w", ctxErr)
+				replies[i].Err = ctxErr
+				if errors.Is(ctxErr, context.DeadlineExceeded) {
+					replies[i].Err = slowError{}
+				}
 				replies[i].Elapsed = time.Since(start)
 			}
 		}
