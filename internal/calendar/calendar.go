@@ -65,7 +65,7 @@ type Config struct {
 	Rate int
 	// Waiting is the number of digests that may wait for a commit; more are refused. Default 65,536.
 	Waiting int
-	// Patience bounds one commit. Default 10 s.
+	// Patience bounds how long a digest waits to be committed. Default 10 s.
 	Patience time.Duration
 	// Observe, when set, is told of each commit: how many digests, how long, and its error.
 	Observe func(digests int, took time.Duration, err error)
@@ -148,10 +148,14 @@ func (c *Calendar) Submit(ctx context.Context, digest []byte) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	patience := time.NewTimer(c.config.Patience)
+	defer patience.Stop()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	case <-patience.C:
+		return Receipt{}, fmt.Errorf("%w: the commit takes longer than %v", ErrUnavailable, c.config.Patience)
 	}
 	if b.err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, b.err)

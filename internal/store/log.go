@@ -23,19 +23,14 @@ func (db *DB) Append(ctx context.Context, now time.Time, tips [][32]byte) ([]log
 		if err != nil {
 			return err
 		}
-		insert, err := tx.PrepareContext(ctx, insertEntry)
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
 		for _, tip := range tips {
 			if h.Size >= db.epochMax {
-				if h, edge, err = tx.beginEpoch(ctx, now, insert, h, edge, h.Epoch+1, "full"); err != nil {
+				if h, edge, err = tx.beginEpoch(ctx, now, h, edge, h.Epoch+1, "full"); err != nil {
 					return err
 				}
 			}
 			var entry logtree.Entry
-			if entry, edge, err = add(ctx, now, insert, h, edge, tip); err != nil {
+			if entry, edge, err = tx.add(ctx, now, h, edge, tip); err != nil {
 				return err
 			}
 			entries = append(entries, entry)
@@ -62,12 +57,7 @@ func (db *DB) BeginEpoch(ctx context.Context, now time.Time, epoch int, reason s
 		if epoch <= h.Epoch {
 			return fmt.Errorf("epoch %d is not after the current epoch %d", epoch, h.Epoch)
 		}
-		insert, err := tx.PrepareContext(ctx, insertEntry)
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
-		if head, edge, err = tx.beginEpoch(ctx, now, insert, h, edge, epoch, reason); err != nil {
+		if head, edge, err = tx.beginEpoch(ctx, now, h, edge, epoch, reason); err != nil {
 			return err
 		}
 		return tx.setHead(ctx, &head, edge)
@@ -101,14 +91,17 @@ func (t tx) setHead(ctx context.Context, h *logtree.Head, edge logtree.Edge) (er
 	if h.Root, err = edge.Root(h.Size); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `UPDATE head SET epoch = $1, size = $2, edge = $3 WHERE id = 1`, h.Epoch, h.Size, edge.Bytes())
+	_, err = t.exec(ctx, updateHead, h.Epoch, h.Size, edge.Bytes())
 	return err
 }
 
-const insertEntry = `INSERT INTO entry (position, tip, nodes, at) VALUES ($1, $2, $3, $4)`
+const (
+	insertEntry = `INSERT INTO entry (position, tip, nodes, at) VALUES ($1, $2, $3, $4)`
+	updateHead  = `UPDATE head SET epoch = $1, size = $2, edge = $3 WHERE id = 1`
+)
 
 // add inserts the entry that comes after head.
-func add(ctx context.Context, now time.Time, insert *sql.Stmt, h logtree.Head, edge logtree.Edge, tip [32]byte) (logtree.Entry, logtree.Edge, error) {
+func (t tx) add(ctx context.Context, now time.Time, h logtree.Head, edge logtree.Edge, tip [32]byte) (logtree.Entry, logtree.Edge, error) {
 	p, err := logtree.At(h.Epoch, h.Size)
 	if err != nil {
 		return logtree.Entry{}, nil, err
@@ -118,13 +111,13 @@ func add(ctx context.Context, now time.Time, insert *sql.Stmt, h logtree.Head, e
 	if err != nil {
 		return logtree.Entry{}, nil, err
 	}
-	_, err = insert.ExecContext(ctx, int64(p), tip[:], logtree.Edge(nodes).Bytes(), micros(now))
+	_, err = t.exec(ctx, insertEntry, int64(p), tip[:], logtree.Edge(nodes).Bytes(), micros(now))
 	return entry, edge, err
 }
 
 // beginEpoch records the end of the epoch of h and returns the new epoch's head after its first
 // entry. The head row is left to the caller.
-func (t tx) beginEpoch(ctx context.Context, now time.Time, insert *sql.Stmt, h logtree.Head, edge logtree.Edge, epoch int, reason string) (logtree.Head, logtree.Edge, error) {
+func (t tx) beginEpoch(ctx context.Context, now time.Time, h logtree.Head, edge logtree.Edge, epoch int, reason string) (logtree.Head, logtree.Edge, error) {
 	root, err := edge.Root(h.Size)
 	if err != nil {
 		return h, nil, err
@@ -133,7 +126,7 @@ func (t tx) beginEpoch(ctx context.Context, now time.Time, insert *sql.Stmt, h l
 		return h, nil, err
 	}
 	next := logtree.Head{Epoch: epoch}
-	if _, edge, err = add(ctx, now, insert, next, nil, root); err != nil {
+	if _, edge, err = t.add(ctx, now, next, nil, root); err != nil {
 		return h, nil, err
 	}
 	next.Size = 1

@@ -6,7 +6,13 @@ import (
 )
 
 // tx is one transaction.
-type tx struct{ *sql.Tx }
+type tx struct {
+	*sql.Tx
+	hot map[string]*sql.Stmt // by text; nil outside the writer
+}
+
+// hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
+var hotTexts = []string{selectHead, insertEntry, updateHead}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again.
@@ -14,32 +20,38 @@ func (db *DB) update(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
 	}
-	return run(ctx, db.write, nil, db.commit, f)
+	return run(ctx, db.write, nil, db.commit, db.hot, f)
 }
 
 // view runs f over one consistent state of the database.
 func (db *DB) view(ctx context.Context, f func(tx) error) error {
-	return run(ctx, db.read, &sql.TxOptions{ReadOnly: true}, (*sql.Tx).Commit, f)
+	return run(ctx, db.read, &sql.TxOptions{ReadOnly: true}, (*sql.Tx).Commit, nil, f)
 }
 
-func run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, f func(tx) error) error {
+func run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, hot map[string]*sql.Stmt, f func(tx) error) error {
 	t, err := pool.BeginTx(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer t.Rollback()
-	if err := f(tx{t}); err != nil {
+	if err := f(tx{t, hot}); err != nil {
 		return err
 	}
 	return commit(t)
 }
 
 func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	return t.ExecContext(ctx, text, args...)
+	if s, ok := t.hot[text]; ok {
+		return t.StmtContext(local(ctx), s).ExecContext(local(ctx), args...)
+	}
+	return t.ExecContext(local(ctx), text, args...)
 }
 
 func (t tx) row(ctx context.Context, text string, args ...any) *sql.Row {
-	return t.QueryRowContext(ctx, text, args...)
+	if s, ok := t.hot[text]; ok {
+		return t.StmtContext(local(ctx), s).QueryRowContext(local(ctx), args...)
+	}
+	return t.QueryRowContext(local(ctx), text, args...)
 }
 
 func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
@@ -80,6 +92,7 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 	return s.QueryContext(local(ctx), args...)
 }
 
-// local is the context for reads of a few rows of a local file. The driver starts a goroutine for every
-// statement that could be cancelled, which costs more than these reads take.
+// local is the context for statements that touch a few rows of a local file. The driver starts a goroutine for
+// every statement that could be cancelled, which costs more than these take; and none can be cancelled while
+// the disk hangs.
 func local(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

@@ -35,7 +35,8 @@ type DB struct {
 	read  *sql.DB
 	lock  *os.File
 
-	statements sync.Map // query text -> *sql.Stmt on read
+	statements sync.Map             // query text -> *sql.Stmt on read
+	hot        map[string]*sql.Stmt // hotTexts on write
 	nodes      nodeCache
 	epochMax   int64
 	mark       *Mark
@@ -89,6 +90,12 @@ func (db *DB) connect(ctx context.Context, readOnly bool) error {
 		db.write.SetMaxIdleConns(1)
 		if err := db.migrate(ctx); err != nil {
 			return err
+		}
+		db.hot = make(map[string]*sql.Stmt, len(hotTexts))
+		for _, text := range hotTexts {
+			if db.hot[text], err = db.write.PrepareContext(ctx, text); err != nil {
+				return err
+			}
 		}
 	}
 	if db.read, err = sql.Open("sqlite", dsn(db.path, "_pragma=query_only(1)")); err != nil {
