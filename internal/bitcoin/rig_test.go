@@ -100,6 +100,15 @@ func (r *rig) restart() {
 	r.open()
 }
 
+// newTwin is a rig with the same chain and key and a database of its own.
+func newTwin(r *rig) *rig {
+	r.t.Helper()
+	twin := &rig{t: r.t, chain: r.chain, path: filepath.Join(r.t.TempDir(), "twin.db"), now: r.now, config: r.config}
+	twin.open()
+	r.t.Cleanup(func() { twin.db.Close() })
+	return twin
+}
+
 type testLog struct{ t testing.TB }
 
 func (l testLog) Write(b []byte) (int, error) {
