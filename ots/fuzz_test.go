@@ -7,6 +7,9 @@ import (
 	"github.com/datestone/datestone/ots"
 )
 
+// Run them with -fuzzminimizetime=10x: the minimizer otherwise spends most of the
+// time on inputs whose coverage depends on what a pool held before.
+
 func FuzzParseFile(f *testing.F) {
 	for _, v := range vectors() {
 		f.Add(fileBytes(f, ots.OpSHA256, v.wire))

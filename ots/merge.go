@@ -1,8 +1,6 @@
 package ots
 
-import (
-	"slices"
-)
+import "slices"
 
 // Merge adds all that u holds to t. Both are for the same message; u is not
 // changed and shares nothing changeable with t afterwards.
@@ -33,6 +31,16 @@ func (t *Timestamp) absorb(u *Timestamp) {
 // mergeAttestations never changes what a and b hold, for callers may still be
 // reading a.
 func mergeAttestations(a, b []Attestation) []Attestation {
+	if len(b) == 1 {
+		i, found := slices.BinarySearchFunc(a, b[0], Attestation.Compare)
+		switch {
+		case found:
+			return a
+		case i == len(a):
+			return append(a, b[0]) // beyond what a reader of a sees
+		}
+		return slices.Concat(a[:i], b, a[i:])
+	}
 	all := make([]Attestation, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		switch c := a[0].Compare(b[0]); {

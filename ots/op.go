@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/crypto/ripemd160"
+	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 the format has this operation
 	"golang.org/x/crypto/sha3"
 )
 

@@ -34,11 +34,11 @@ func New(p Path, atts ...Attestation) *Timestamp {
 }
 
 // Attestations are those that stand on this node's own message, in canonical
-// order. The caller must not change the slice.
+// order. The caller must not change the slice, and may merge while reading it.
 func (t *Timestamp) Attestations() []Attestation { return t.atts }
 
-// Branches are the ways on from this node, in canonical order. The caller must
-// not change the slice.
+// Branches are the ways on from this node, in canonical order. The slice is valid
+// until the next Merge into t, and the caller must not change it.
 func (t *Timestamp) Branches() []Branch { return t.branches }
 
 // Clone returns a copy that shares nothing changeable with t.

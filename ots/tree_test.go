@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,18 +145,26 @@ func TestMergeShareNothing(t *testing.T) {
 // Many branches, one merge each, in no order: with equal beginnings of 200
 // operations and without.
 func TestManyMerges(t *testing.T) {
-	const n = 20_000
+	const n = 10_000
 	prefix := ots.Path{}
 	for range 100 {
 		prefix = prefix.Append([]byte("a")).SHA256()
 	}
-	for name, start := range map[string]ots.Path{"wide": {}, "equal beginnings": prefix} {
+	branch := func(start ots.Path) func(int) *ots.Timestamp {
+		return func(i int) *ots.Timestamp {
+			return ots.New(start.Append(fmt.Appendf(nil, "%05d", i)).SHA256(), ots.BitcoinAttestation(uint64(i)))
+		}
+	}
+	for name, one := range map[string]func(i int) *ots.Timestamp{
+		"wide":             branch(ots.Path{}),
+		"equal beginnings": branch(prefix),
+		"attestations":     func(i int) *ots.Timestamp { return ots.New(ots.Path{}, ots.BitcoinAttestation(uint64(i))) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			all := new(ots.Timestamp)
 			for i := range n {
-				arg := fmt.Appendf(nil, "%05d", i*7919%n)
-				all.Merge(ots.New(start.Append(arg).SHA256(), ots.BitcoinAttestation(uint64(i))))
+				all.Merge(one(i * 7919 % n))
 			}
 			if d := time.Since(began); d > 20*time.Second {
 				t.Errorf("%d merges took %v", n, d)
@@ -393,4 +402,36 @@ func parsedAttestation(t *testing.T, digits string) ots.Attestation {
 		t.Fatal(err)
 	}
 	return s.Attestations()[0]
+}
+
+// Several goroutines may read proofs at once, and the same one.
+func TestConcurrentReaders(t *testing.T) {
+	raw := testdata(t, "receipt.hex")
+	shared, err := ots.ParseFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := listAll(t, shared.Timestamp, shared.Digest)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				own, err := ots.ParseFile(raw)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, f := range []*ots.File{own, shared} {
+					got, err := attested(f.Timestamp, f.Digest)
+					if err != nil || !slices.Equal(got, want) {
+						t.Errorf("%v, %v", got, err)
+					}
+					if out, err := f.AppendBinary(nil); err != nil || !bytes.Equal(out, raw) {
+						t.Errorf("written as %x, %v", out, err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

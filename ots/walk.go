@@ -14,23 +14,22 @@ import "fmt"
 // Besides the current message only those at forks above it are held, so the
 // memory in use stays below MaxDepth times MaxMessage whatever the proof.
 func (t *Timestamp) Walk(msg []byte, visit func(n *Timestamp, msg []byte) error) error {
-	w := walker{visit: visit}
+	var w walker
 	if err := w.set(msg); err != nil {
 		return fmt.Errorf("evaluating timestamp: %w", err)
 	}
-	return w.walk(t, 0)
+	return w.walk(t, 0, visit)
 }
 
 type walker struct {
 	scratch
-	visit func(*Timestamp, []byte) error
 	forks []byte // messages of the forks above, one after the other
 }
 
 // walk visits t, whose message is in scratch. depth is in operations and bounds
-// the recursion.
-func (w *walker) walk(t *Timestamp, depth int) error {
-	if err := w.visit(t, w.message()); err != nil {
+// the recursion. (As a field of walker, visit would escape to the heap.)
+func (w *walker) walk(t *Timestamp, depth int, visit func(*Timestamp, []byte) error) error {
+	if err := visit(t, w.message()); err != nil {
 		return err
 	}
 	branches := t.branches
@@ -55,7 +54,7 @@ func (w *walker) walk(t *Timestamp, depth int) error {
 		if err := w.apply(b.Path.wire); err != nil {
 			return fmt.Errorf("evaluating timestamp: %w", err)
 		}
-		if err := w.walk(b.Timestamp, depth+b.Path.Len()); err != nil {
+		if err := w.walk(b.Timestamp, depth+b.Path.Len(), visit); err != nil {
 			return err
 		}
 	}
