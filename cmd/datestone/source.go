@@ -150,6 +150,7 @@ func (a *app) setUp() error {
 		return err
 	}
 	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.MaxIdleConnsPerHost = maxProofs
 	if p := a.Socks5Proxy; p != "" {
 		host, port, err := net.SplitHostPort(p)
 		if err != nil {

@@ -292,7 +292,7 @@ func (b *batch) write(a *app, tip *ots.Timestamp, status string, again bool) ([]
 	bar := a.progress(int64(len(b.in)), "writing proofs", false)
 	defer bar.done()
 	var g errgroup.Group
-	g.SetLimit(8)
+	g.SetLimit(maxProofs)
 	for i, in := range b.in {
 		g.Go(func() error {
 			out[i] = stampProof{File: in.name, Proof: in.proof, Hash: hashName(in.hashOp), Digest: hex.EncodeToString(in.digest), Status: status}

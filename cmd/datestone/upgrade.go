@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/otshttp"
 )
+
+// maxProofs is how many proofs are worked on at a time.
+const maxProofs = 8
 
 type upgradeCmd struct {
 	Proofs   []string `arg:"" name:"proof" help:"Proofs to complete, FILE.ots. The old version is kept as FILE.ots.bak."`
@@ -87,12 +91,13 @@ func (c *upgradeCmd) run(ctx context.Context, a *app) (int, error) {
 			return 0, usage(err, "a calendar is an address such as https://alice.btc.calendar.opentimestamps.org")
 		}
 	}
-	up := &otshttp.Upgrade{Client: a.calendarClient(c.Timeout), Allowed: allowed, Calendars: c.Calendar}
+	up := a.upgrade(c.Timeout, allowed)
+	up.Calendars = c.Calendar
 
 	doc := upgradeDoc{Command: "upgrade", DryRun: c.DryRun, Proofs: make([]upgradeProof, len(c.Proofs))}
 	bar := a.progress(int64(len(c.Proofs)), "asking calendars", false)
 	var g errgroup.Group
-	g.SetLimit(8)
+	g.SetLimit(maxProofs)
 	for i, name := range c.Proofs {
 		g.Go(func() error {
 			doc.Proofs[i] = c.one(ctx, a, up, name)
@@ -115,6 +120,16 @@ func (c *upgradeCmd) run(ctx context.Context, a *app) (int, error) {
 		a.writeJSON(doc)
 	}
 	return doc.Exit, nil
+}
+
+// upgrade makes what asks the calendars, each the same thing once in a run, or once in a
+// round of waiting.
+func (a *app) upgrade(timeout seconds, allowed *otshttp.Allowlist) *otshttp.Upgrade {
+	up := &otshttp.Upgrade{Client: a.calendarClient(timeout), Allowed: allowed, Remember: time.Hour}
+	if a.Wait {
+		up.Remember = a.WaitInterval.duration() / 2
+	}
+	return up
 }
 
 // one upgrades one proof, again and again if asked to wait.

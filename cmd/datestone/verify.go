@@ -92,7 +92,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	up := &otshttp.Upgrade{Client: a.calendarClient(c.Timeout), Allowed: allowed}
+	up := a.upgrade(c.Timeout, allowed)
 	net := a.network()
 	doc := verifyDoc{Command: "verify", Network: net.Name, TestNetwork: net.Test(), Proofs: []verifyProof{}}
 	for _, name := range c.Proofs {

@@ -163,8 +163,8 @@ func (c *Client) do(req *http.Request, msg []byte) (*ots.Timestamp, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		// A short or broken body only costs words.
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, MaxReason))
+		// A broken body only costs words; a whole one leaves the connection usable.
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, MaxReply))
 		return nil, &ReasonError{Status: resp.StatusCode, Reason: CleanReason(text)}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxReply+1))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 )
@@ -35,7 +36,8 @@ type Answer struct {
 }
 
 // Upgrade is a way to complete proofs: it asks the calendars of pending attestations
-// for what has been added since.
+// for what has been added since. It is safe for concurrent use, each call on a proof of
+// its own, as long as its fields are left alone.
 type Upgrade struct {
 	Client *Client
 	// Allowed says which calendars named by a proof may be asked.
@@ -43,7 +45,27 @@ type Upgrade struct {
 	// Calendars, when not empty, are asked for every pending attestation, instead of
 	// the calendar that it names and whatever Allowed says.
 	Calendars []string
+	// Remember is how long an answer is used again for the same question. The proofs
+	// of one tree share their commitments, so thousands of them cost one request. 0
+	// means not at all.
+	Remember time.Duration
+
+	mu    sync.Mutex // guards known
+	known map[question]*remembered
 }
+
+type question struct{ calendar, commitment string }
+
+// remembered is an answer, or one on its way: the rest is set when done is closed.
+type remembered struct {
+	done chan struct{}
+	at   time.Time
+	t    *ots.Timestamp
+	err  error
+}
+
+// maxKnown bounds the answers that are remembered.
+const maxKnown = 4096
 
 // Complete says whether a timestamp holds a Bitcoin attestation. That it is true is
 // another question: verify it.
@@ -143,10 +165,6 @@ func (u *Upgrade) jobs(msg []byte, t *ots.Timestamp, asked map[string]bool, sent
 }
 
 func (u *Upgrade) ask(ctx context.Context, jobs []Answer) {
-	client := u.Client
-	if client == nil {
-		client = &Client{}
-	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxParallel)
 	for i := range jobs {
@@ -156,10 +174,45 @@ func (u *Upgrade) ask(ctx context.Context, jobs []Answer) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			jobs[i].Timestamp, jobs[i].Err = client.Timestamp(ctx, jobs[i].Calendar, jobs[i].Commitment)
+			jobs[i].Timestamp, jobs[i].Err = u.answer(ctx, jobs[i].Calendar, jobs[i].Commitment)
 		})
 	}
 	wg.Wait()
+}
+
+// answer asks a calendar, or remembers what it said.
+func (u *Upgrade) answer(ctx context.Context, calendar string, commitment []byte) (*ots.Timestamp, error) {
+	client := u.Client
+	if client == nil {
+		client = &Client{}
+	}
+	if u.Remember <= 0 {
+		return client.Timestamp(ctx, calendar, commitment)
+	}
+	q := question{calendar, string(commitment)}
+	u.mu.Lock()
+	if r, ok := u.known[q]; ok && (r.at.IsZero() || time.Since(r.at) < u.Remember) {
+		u.mu.Unlock()
+		select {
+		case <-r.done:
+			return r.t, r.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	if u.known == nil || len(u.known) >= maxKnown {
+		u.known = make(map[question]*remembered)
+	}
+	r := &remembered{done: make(chan struct{})}
+	u.known[q] = r
+	u.mu.Unlock()
+
+	t, err := client.Timestamp(ctx, calendar, commitment)
+	u.mu.Lock()
+	r.t, r.err, r.at = t, err, time.Now()
+	u.mu.Unlock()
+	close(r.done)
+	return t, err
 }
 
 // merge adds a reply to every node that has its commitment. It tries on a copy first,

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/otshttp"
@@ -188,5 +189,41 @@ func TestUpgradeBounds(t *testing.T) {
 	cancel()
 	if answers, err = (&otshttp.Upgrade{Allowed: l}).File(ctx, f); err != nil || !errors.Is(answers[0].Err, context.Canceled) {
 		t.Errorf("cancelled: %+v, %v", answers, err)
+	}
+}
+
+// The files of one tree share their commitments: many proofs, one request each.
+func TestUpgradeRemembers(t *testing.T) {
+	c := newCalendar(t)
+	l, _ := otshttp.NewAllowlist(c.URL)
+	up := &otshttp.Upgrade{Allowed: l, Remember: time.Hour}
+	shared := bytes.Repeat([]byte{9}, 32)
+	c.know[hex.EncodeToString(shared)] = wire(t, ots.New(ots.Path{}.SHA256(), ots.BitcoinAttestation(3)))
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			// Each is a proof of its own; the promise stands on the same message.
+			p := ots.Path{}.Append([]byte{byte(i)}).Then(ots.Op{Tag: ots.OpReverse})
+			f := &ots.File{HashOp: ots.OpSHA256, Digest: shared, Timestamp: ots.New(ots.Path{}, pending(t, c.URL))}
+			f.Timestamp.Merge(ots.New(p, ots.LitecoinAttestation(uint64(i))))
+			if _, err := up.File(t.Context(), f); err != nil || !otshttp.Complete(f.Timestamp) {
+				t.Errorf("proof %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.asked[hex.EncodeToString(shared)]; n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+	// What is too old is asked again.
+	up = &otshttp.Upgrade{Allowed: l, Remember: time.Nanosecond}
+	for range 2 {
+		f := &ots.File{HashOp: ots.OpSHA256, Digest: shared, Timestamp: ots.New(ots.Path{}, pending(t, c.URL))}
+		if _, err := up.File(t.Context(), f); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := c.asked[hex.EncodeToString(shared)]; n != 3 {
+		t.Errorf("%d requests, want 3", n)
 	}
 }
