@@ -109,7 +109,7 @@ func ParseTimestamp(b []byte, msgLen int) (*Timestamp, error) {
 // whole reads a timestamp after which nothing may follow.
 func (p *parser) whole(first *firstPiece, msgLen int) (*Timestamp, error) {
 	p.use(first)
-	s := pendingPool.Get().(*pending)
+	s := unfinishedPool.Get().(*unfinished)
 	defer s.release()
 	t, err := p.timestamp(s, msgLen, 0)
 	if err != nil {

@@ -15,25 +15,25 @@ type parser struct {
 	repeats bool // some node had two branches that begin with the same operation
 }
 
-// pending holds the items of the nodes that are being read: those of a node lie
+// unfinished holds the items of the nodes that are being read: those of a node lie
 // above those of the nodes around it, and move to the arena when it ends.
-type pending struct {
+type unfinished struct {
 	atts     []Attestation
 	branches []Branch
 }
 
-var pendingPool = sync.Pool{New: func() any { return new(pending) }}
+var unfinishedPool = sync.Pool{New: func() any { return new(unfinished) }}
 
 // release returns s to the pool, without what it referred to, unless an unusual
 // proof made it large.
-func (s *pending) release() {
+func (s *unfinished) release() {
 	if cap(s.atts) > arenaPiece || cap(s.branches) > arenaPiece {
 		return
 	}
 	clear(s.atts[:cap(s.atts)])
 	clear(s.branches[:cap(s.branches)])
 	s.atts, s.branches = s.atts[:0], s.branches[:0]
-	pendingPool.Put(s)
+	unfinishedPool.Put(s)
 }
 
 // run is a run of operations under way.
@@ -96,7 +96,7 @@ func (p *parser) bytes(lo, hi int, of string) (data string, shortest bool, err e
 // timestamp reads a node whose message has msgLen bytes and is depth operations
 // away from the first. It calls itself once a level at most, so MaxDepth bounds
 // the recursion.
-func (p *parser) timestamp(s *pending, msgLen, depth int) (*Timestamp, error) {
+func (p *parser) timestamp(s *unfinished, msgLen, depth int) (*Timestamp, error) {
 	atts, branches := len(s.atts), len(s.branches)
 	for more := true; more; {
 		tag, err := p.next()

@@ -170,6 +170,13 @@ func TestManyMerges(t *testing.T) {
 				t.Errorf("%d merges took %v", n, d)
 			}
 			compressed(t, all, true)
+			once := wire(t, all)
+			for i := range 100 {
+				all.Merge(one(i * 97))
+			}
+			if !bytes.Equal(once, wire(t, all)) {
+				t.Error("merging again what is there changed something")
+			}
 			back, err := ots.ParseTimestamp(wire(t, all), 32)
 			if err != nil {
 				t.Fatal(err)
