@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,8 +46,8 @@ func welcome(d *server.Dev, c *devCmd) string {
 		kept += ", removed at the end (--dir keeps one)"
 	}
 	// A proof waits for its transaction, that for the next block, and for five more.
-	patience := (10*c.Every + 5*time.Second).Round(time.Second)
-	return strings.NewReplacer("URI", d.URI(), "NODE", node, "RPCUSER", server.DevUser, "RPCPASSWORD", server.DevPassword, "RPCPORT", port, "KEPT", kept, "PATIENCE", patience.String()).Replace(`
+	patience := strconv.Itoa(int((10*c.Every + 5*time.Second).Seconds()))
+	return strings.NewReplacer("URI", d.URI(), "NODE", node, "RPCUSER", server.DevUser, "RPCPASSWORD", server.DevPassword, "RPCPORT", port, "KEPT", kept, "PATIENCE", patience).Replace(`
 TEST NETWORK: the proofs of this calendar prove nothing.
 
   calendar   URI  (open it in a browser for its status)
@@ -57,22 +58,23 @@ Try it:
 
   echo hello > hello.txt
   datestone stamp -c URI hello.txt
-  sleep 20    # a proof is complete after some PATIENCE
+  sleep PATIENCE
   datestone upgrade -l URI hello.txt.ots
   datestone verify --btc-regtest --bitcoin-node NODE hello.txt.ots
 
-With the Python client (pip install opentimestamps-client):
+With the Python client (package opentimestamps-client):
 
   ots stamp -c URI -m 1 hello.txt
   ots -l URI upgrade hello.txt.ots
   ots --btc-regtest --bitcoin-node NODE verify hello.txt.ots
 
-With the JavaScript client (npm install opentimestamps), which finds the chain in ~/.bitcoin/bitcoin.conf:
+With the JavaScript client (npm package opentimestamps), which finds the chain through $HOME/.bitcoin/bitcoin.conf:
 
-  mkdir -p ~/.bitcoin && printf 'regtest=1\nrpcuser=RPCUSER\nrpcpassword=RPCPASSWORD\nrpcport=RPCPORT\n' > ~/.bitcoin/bitcoin.conf
+  mkdir -p otshome/.bitcoin
+  printf 'regtest=1\nrpcuser=RPCUSER\nrpcpassword=RPCPASSWORD\nrpcport=RPCPORT\n' > otshome/.bitcoin/bitcoin.conf
   npx ots-cli.js stamp -c URI -m 1 hello.txt
   npx ots-cli.js -l URI upgrade hello.txt.ots
-  npx ots-cli.js verify hello.txt.ots
+  HOME=$PWD/otshome npx ots-cli.js verify hello.txt.ots
 
 Stop it with Ctrl-C.
 `)

@@ -118,11 +118,11 @@ func (c *versionCmd) Run(p *program) error {
 	return p.print(c.JSON, map[string]string{"version": version()}, "datestoned "+version())
 }
 
-// version is that of the module the program was built from, with the revision.
+// version is that of the module that the program was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
 	}
 	return info.Main.Version
 }

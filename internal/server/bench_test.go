@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -194,5 +193,3 @@ func readAnswer(r *bufio.Reader) error {
 	_, err = r.Discard(length)
 	return err
 }
-
-var _ = calendar.MaxProof
