@@ -19,8 +19,8 @@ type Tree struct {
 // level holds the nodes of one height, one after the other.
 type level []byte
 
-func (l level) len() int          { return len(l) / 32 }
-func (l level) node(i int) []byte { return l[32*i : 32*i+32] }
+func (l level) len() int             { return len(l) / 32 }
+func (l level) node(i int) *[32]byte { return (*[32]byte)(l[32*i:]) }
 
 // chunk is how many leaves are taken up the tree at once: few enough to stay in
 // a processor's nearest cache. A power of two, so that no pair spans two chunks.
@@ -75,27 +75,25 @@ func MerkleTree(leaves [][32]byte) *Tree {
 func (t *Tree) hash(k, from, to int) {
 	parents := t.levels[k]
 	if k == 0 {
+		var pair [64]byte
 		for i := from; i < to; i++ {
 			if 2*i+1 == len(t.leaves) {
-				copy(parents.node(i), t.leaves[2*i][:])
+				*parents.node(i) = t.leaves[2*i]
 				continue
 			}
-			var pair [64]byte
 			copy(pair[:32], t.leaves[2*i][:])
 			copy(pair[32:], t.leaves[2*i+1][:])
-			sum := sha256.Sum256(pair[:])
-			copy(parents.node(i), sum[:])
+			*parents.node(i) = sha256.Sum256(pair[:])
 		}
 		return
 	}
 	children := t.levels[k-1]
 	for i := from; i < to; i++ {
 		if 2*i+1 == children.len() {
-			copy(parents.node(i), children.node(2*i))
+			*parents.node(i) = *children.node(2 * i)
 			continue
 		}
-		sum := sha256.Sum256(children[64*i : 64*i+64])
-		copy(parents.node(i), sum[:])
+		*parents.node(i) = sha256.Sum256(children[64*i : 64*i+64])
 	}
 }
 
@@ -122,7 +120,7 @@ func (t *Tree) Path(i int) Path {
 	wire := make([]byte, 0, 35*len(t.levels))
 	sibling := i ^ 1
 	if sibling < len(t.leaves) {
-		wire = appendStep(wire, i, t.leaves[sibling][:])
+		wire = appendStep(wire, i, &t.leaves[sibling])
 		p.ops = 2
 	}
 	for _, l := range t.levels {
@@ -137,12 +135,12 @@ func (t *Tree) Path(i int) Path {
 }
 
 // appendStep appends the operations from the i-th node of a level to its parent.
-func appendStep(wire []byte, i int, sibling []byte) []byte {
+func appendStep(wire []byte, i int, sibling *[32]byte) []byte {
 	tag := OpAppend
 	if i%2 == 1 {
 		tag = OpPrepend
 	}
 	wire = append(wire, byte(tag), 32)
-	wire = append(wire, sibling...)
+	wire = append(wire, sibling[:]...)
 	return append(wire, byte(OpSHA256))
 }
