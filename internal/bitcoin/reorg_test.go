@@ -247,7 +247,7 @@ func TestVanishedAndTooCheap(t *testing.T) {
 	r.append(1)
 	refuse := true
 	r.chain.ForgetMempool()
-	r.chain.Intercept(func(method string) error {
+	r.intercept(func(method string) error {
 		if method == "sendrawtransaction" && refuse {
 			refuse = false
 			return &devchain.Error{Code: -26, Message: "mempool min fee not met, 150 < 300"}

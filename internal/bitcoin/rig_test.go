@@ -11,10 +11,14 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/datestone/datestone/internal/anchor"
@@ -38,6 +42,7 @@ type rig struct {
 	target *bitcoin.Target
 	loop   *anchor.Loop
 	now    time.Time
+	asking atomic.Bool // the rig itself asks the chain
 }
 
 const name = "bitcoin"
@@ -261,6 +266,8 @@ func (r *rig) call(out any, method string, params ...any) {
 	if params == nil {
 		in = []byte("[]")
 	}
+	r.asking.Store(true)
+	defer r.asking.Store(false)
 	reply, err := r.chain.Call(context.Background(), method, in)
 	if err != nil {
 		r.t.Fatalf("%s: %v", method, err)
@@ -272,6 +279,16 @@ func (r *rig) call(out any, method string, params ...any) {
 	if err != nil {
 		r.t.Fatalf("%s: %v", method, err)
 	}
+}
+
+// intercept lets hook answer the target's calls; nil ends that.
+func (r *rig) intercept(hook func(method string) error) {
+	r.chain.Intercept(func(method string) error {
+		if hook == nil || r.asking.Load() {
+			return nil
+		}
+		return hook(method)
+	})
 }
 
 func decodeTx(t testing.TB, raw []byte) *wire.MsgTx {
@@ -472,4 +489,18 @@ func (s *faultyStore) ConnectBlock(ctx context.Context, now time.Time, target st
 func (s *faultyStore) DisconnectBlock(ctx context.Context, now time.Time, target string, b ledger.Block) (out []logtree.Attestation, err error) {
 	err = s.inject("DisconnectBlock", func() error { out, err = s.DB.DisconnectBlock(ctx, now, target, b); return err })
 	return out, err
+}
+
+// script is the output script of an address.
+func (r *rig) script(to string) []byte {
+	r.t.Helper()
+	a, err := address.DecodeAddress(to, &chaincfg.RegressionNetParams)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	script, err := txscript.PayToAddrScript(a)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return script
 }

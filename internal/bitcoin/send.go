@@ -59,7 +59,7 @@ func (t *Target) replacement(p purse, open []set, head logtree.Head) (order, boo
 		o.inputs = append(o.inputs, p.coins[outpoint])
 	}
 	for _, c := range p.free(s) {
-		if c.Branch == ledger.Funding && !slices.Contains(current.Uses, c.Outpoint) {
+		if c.Branch != ledger.Seeds && !slices.Contains(current.Uses, c.Outpoint) {
 			o.more = append(o.more, c)
 		}
 	}
@@ -81,7 +81,7 @@ func (t *Target) first(ctx context.Context, now time.Time, p purse, head logtree
 		switch {
 		case c.Branch == ledger.Log && len(o.inputs) == 0:
 			o.inputs = append(o.inputs, c)
-		case c.Branch == ledger.Funding:
+		case c.Branch != ledger.Seeds:
 			o.more = append(o.more, c)
 		}
 	}
