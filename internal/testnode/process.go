@@ -66,8 +66,10 @@ type Process struct {
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
-	mu   sync.Mutex
-	err  error // of Wait, set before done is closed
+
+	mu      sync.Mutex
+	err     error // of Wait, set before done is closed
+	stopped bool  // by the test: how it ended is no news
 }
 
 // StartProcess starts cmd with its output appended to the file log.
@@ -92,8 +94,11 @@ func StartProcess(t testing.TB, log string, cmd *exec.Cmd) *Process {
 		close(p.done)
 	}()
 	t.Cleanup(func() {
+		p.mu.Lock()
+		stopped := p.stopped
+		p.mu.Unlock()
 		p.Kill()
-		if t.Failed() {
+		if t.Failed() && !stopped {
 			t.Logf("end of %s:\n%s", log, p.Tail())
 		}
 	})
@@ -114,9 +119,16 @@ func (p *Process) Err() error {
 	return p.err
 }
 
+func (p *Process) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+}
+
 // Kill ends the process as a power cut would (SIGKILL) and waits for that. It may
 // be called more than once.
 func (p *Process) Kill() {
+	p.stop()
 	p.cmd.Process.Kill()
 	<-p.done
 }
@@ -124,6 +136,7 @@ func (p *Process) Kill() {
 // Terminate asks the process to end (SIGTERM) and returns how it did.
 func (p *Process) Terminate(t testing.TB, limit time.Duration) error {
 	t.Helper()
+	p.stop()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}

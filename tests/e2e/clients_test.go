@@ -49,7 +49,7 @@ func devChain(t *testing.T) (*chain, *devchain.Chain) {
 			t.Error(err)
 		}
 	}
-	mine(101)
+	mine(130) // the coins that the faucet pays from stay mature through a reorganization
 	return &chain{
 		name: "devchain", foreign: true,
 		rpc:  testnode.RPC{URL: server.URL, User: "datestone", Pass: "datestone"},

@@ -238,8 +238,8 @@ func header(t *testing.T, c *devchain.Chain, height uint64) ots.Header {
 	return h
 }
 
-// The service is killed again and again under load, while it anchors and blocks
-// come. Whatever it acknowledged it knows ever after, no position is given out
+// The service is killed again and again under load, while it anchors, blocks come
+// and go, and the node fails now and then. Whatever it acknowledged it knows ever after, no position is given out
 // twice, every proof becomes complete, and fsck finds nothing.
 func TestKill(t *testing.T) {
 	c, dev := devChain(t)
@@ -263,7 +263,7 @@ func TestKill(t *testing.T) {
 		// A moment between the first answers and a few dozen commits later.
 		before := a.total()
 		limit := time.NewTimer(20 * time.Second)
-		for want := before + 1 + random.IntN(300); a.total() < want; {
+		for want := before + 1 + random.IntN(1000); a.total() < want; {
 			select {
 			case <-limit.C:
 				t.Fatalf("round %d: only %d answers in 20 s\n%s", round, a.total()-before, s.Tail())
@@ -280,6 +280,17 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 
+		// The chain has its own troubles meanwhile.
+		switch dev.Intercept(nil); round % 8 {
+		case 2:
+			if err := dev.Reorg(1 + random.IntN(6)); err != nil {
+				t.Fatal(err)
+			}
+		case 4:
+			dev.ForgetMempool()
+		case 6:
+			dev.Intercept(func(string) error { return errors.New("the node is down") })
+		}
 		s.start(t)
 		known(t, s.URL, a.since(checked))
 		checked = len(a.since(0))
@@ -292,6 +303,7 @@ func TestKill(t *testing.T) {
 		t.Fatalf("only %d entries were acknowledged in %d rounds", len(a.all), *killRounds)
 	}
 
+	dev.Intercept(nil)
 	stop()
 	if err := <-blocks; err != nil {
 		t.Fatal(err)
