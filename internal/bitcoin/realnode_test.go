@@ -231,6 +231,15 @@ func TestRealNodes(t *testing.T) {
 	}
 }
 
+// nodeWallet changes settings to the wallet of a node with the name stone.
+func nodeWallet(c *bitcoin.Config) { c.Wallet, c.KeyFile = "node:stone", "" }
+
+// mineRaw makes a block with one transaction.
+func mineRaw(t testing.TB, node *testnode.Node, raw []byte) {
+	t.Helper()
+	node.Must(t, nil, "generateblock", "raw(51)", []string{hex.EncodeToString(raw)})
+}
+
 // mineEmpty makes blocks that confirm nothing, by hand: btcd has no call for that.
 func mineEmpty(t testing.TB, node *testnode.Node, n int) {
 	t.Helper()
