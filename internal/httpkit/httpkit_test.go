@@ -167,6 +167,15 @@ func closed(c net.Conn) bool {
 	return err != nil && !(errors.As(err, &timeout) && timeout.Timeout())
 }
 
+func (l *Listener) countWaiting() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := l.oldest; c != nil; c = c.next {
+		n++
+	}
+	return n
+}
+
 const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func answer(s *Surface) http.Handler {
@@ -180,8 +189,12 @@ func TestNewConnectionsTakeThePlaceOfIdleOnes(t *testing.T) {
 	io.WriteString(slow, "GET / HTTP/1.1\r\nX") //nolint
 	idle := dial(t, addr)                       // between two requests
 	last := dial(t, addr)
-	if ask(t, idle, get) != 200 || ask(t, last, get) != 200 {
-		t.Fatal("no answer below the limit")
+	for _, c := range []net.Conn{idle, last} {
+		if ask(t, c, get) != 200 {
+			t.Fatal("no answer below the limit")
+		}
+		// A connection is idle some time after its client has the answer.
+		waitFor(t, func() bool { return s.listener.countWaiting() == 4 })
 	}
 	for i, victim := range []net.Conn{silent, slow, idle} {
 		if got := ask(t, dial(t, addr), get); got != 200 {
@@ -190,6 +203,7 @@ func TestNewConnectionsTakeThePlaceOfIdleOnes(t *testing.T) {
 		if !closed(victim) {
 			t.Fatalf("connection %d, the longest idle one, was not closed", i)
 		}
+		waitFor(t, func() bool { return s.listener.countWaiting() == 4 })
 	}
 	if ask(t, last, get) != 200 {
 		t.Error("the youngest connection was closed")
@@ -250,7 +264,7 @@ func waitFor(t *testing.T, condition func() bool) {
 
 func TestASlowBodyIsClosedToMakeRoom(t *testing.T) {
 	s := plain(quiet())
-	_, addr := start(t, s.Handle("x", func(w http.ResponseWriter, r *http.Request) error {
+	srv, addr := start(t, s.Handle("x", func(w http.ResponseWriter, r *http.Request) error {
 		if err := ReadBody(r, make([]byte, r.ContentLength)); err != nil {
 			return &Error{Status: 400, Message: err.Error()}
 		}
@@ -260,7 +274,11 @@ func TestASlowBodyIsClosedToMakeRoom(t *testing.T) {
 	io.WriteString(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhi")
 	other := dial(t, addr)
 	post := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
-	if ask(t, other, post) != 200 || ask(t, dial(t, addr), post) != 200 {
+	if ask(t, other, post) != 200 {
+		t.Fatal("no answer beside a slow body")
+	}
+	waitFor(t, func() bool { return srv.listener.countWaiting() == 2 })
+	if ask(t, dial(t, addr), post) != 200 {
 		t.Fatal("no answer beside a slow body")
 	}
 	if !closed(slow) {
