@@ -25,11 +25,13 @@ import (
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	exitFound  = 3
 )
 
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the calendar."`
 	Dev     devCmd     `cmd:"" help:"Run a calendar over a Bitcoin regtest chain of its own, to try things out."`
+	Fsck    fsckCmd    `cmd:"" help:"Recompute the log and all that was made of it; never repairs."`
 	Config  configCmd  `cmd:"" help:"Print the settings and their defaults, or check a configuration file."`
 	Epoch   epochCmd   `cmd:"" help:"Begin a new epoch of the log."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
@@ -71,7 +73,7 @@ func run(p *program, args []string) (code int) {
 		}
 	}()
 	var c commands
-	c.Serve.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings()
+	c.Serve.settings, c.Fsck.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings(), newSettings()
 	parser, err := kong.New(&c,
 		kong.Name("datestoned"),
 		kong.Description("A self-hosted OpenTimestamps calendar."),
@@ -97,6 +99,10 @@ func run(p *program, args []string) (code int) {
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage
+	}
+	var found foundProblems
+	if errors.As(err, &found) {
+		return exitFound
 	}
 	return exitFailed
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -31,32 +32,48 @@ const markFormat = "datestone high-water mark: epoch %05d size %015d root %64s\n
 
 // OpenMark opens the mark in the file at path, and makes an empty one if it is not there.
 func OpenMark(path string) (*Mark, error) {
+	head, err := ReadMark(path)
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the high-water mark: %w", err)
 	}
-	m := &Mark{file: f}
-	line := make([]byte, 256)
-	n, _ := f.ReadAt(line, 0)
-	if n == 0 {
-		if err := errors.Join(m.write(logtree.Head{}), f.Sync()); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("making the high-water mark: %w", err)
-		}
-		return m, nil
-	}
-	var root string
-	if _, err := fmt.Sscanf(string(line[:n]), strings.TrimSuffix(markFormat, "\n"), &m.head.Epoch, &m.head.Size, &root); err != nil {
+	m := &Mark{file: f, head: head}
+	if err := errors.Join(m.write(head), f.Sync()); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("the high-water mark %s is damaged: %w: if its database is known to be the newest, delete the file", path, err)
+		return nil, fmt.Errorf("writing the high-water mark: %w", err)
 	}
-	b, err := hex.DecodeString(root)
-	if err != nil || len(b) != 32 {
-		f.Close()
-		return nil, fmt.Errorf("the high-water mark %s is damaged: if its database is known to be the newest, delete the file", path)
-	}
-	m.head.Root = [32]byte(b)
 	return m, nil
+}
+
+// ReadMark reads the mark in the file at path: the zero Head where there is none.
+func ReadMark(path string) (logtree.Head, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return logtree.Head{}, nil
+	} else if err != nil {
+		return logtree.Head{}, fmt.Errorf("reading the high-water mark: %w", err)
+	}
+	defer f.Close()
+	line := make([]byte, 256)
+	n, err := f.ReadAt(line, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return logtree.Head{}, fmt.Errorf("reading the high-water mark: %w", err)
+	}
+	if n == 0 { // it was being made when the process ended
+		return logtree.Head{}, nil
+	}
+	var h logtree.Head
+	var root string
+	_, err = fmt.Sscanf(string(line[:n]), strings.TrimSuffix(markFormat, "\n"), &h.Epoch, &h.Size, &root)
+	b, hexErr := hex.DecodeString(root)
+	if err != nil || hexErr != nil || len(b) != 32 {
+		return logtree.Head{}, fmt.Errorf("the high-water mark %s is damaged: if its database is known to be the newest, delete the file", path)
+	}
+	h.Root = [32]byte(b)
+	return h, nil
 }
 
 // Head is the newest head that was acknowledged.
