@@ -127,9 +127,12 @@ func (a *app) readProof(name string) (f *ots.File, raw []byte, err error) {
 		return f, buf.Bytes(), nil
 	}
 	hint := ""
+	if name == "-" {
+		name = "standard input"
+	}
 	switch {
 	case errors.Is(err, ots.ErrNotOTS):
-		if name != "-" {
+		if name != "standard input" {
 			if _, statErr := os.Stat(name + ".ots"); statErr == nil {
 				hint = fmt.Sprintf("did you mean %s.ots?", name)
 			}
@@ -144,4 +147,9 @@ func (a *app) readProof(name string) (f *ots.File, raw []byte, err error) {
 // backupTaken words the refusal to overwrite an old backup.
 func backupTaken(backup string) error {
 	return usagef("move it away first", "cannot keep the old proof: %s exists already", backup)
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -205,7 +206,7 @@ func (c *stampCmd) inputs(ctx context.Context, a *app) ([]input, []skipped, erro
 	if c.Algorithm != "" && len(c.Digest) == 0 {
 		return nil, nil, usagef("files are always hashed with SHA-256", "-a goes with -d only")
 	}
-	if c.Output != "" && len(paths)+len(c.Digest) == 1 && len(paths) == 1 && paths[0] != "-" {
+	if c.Output != "" && len(c.Digest) == 0 && len(paths) == 1 && paths[0] != "-" {
 		// The usual place of the proof does not matter then.
 		st, err := os.Stat(paths[0])
 		if err != nil {
@@ -225,7 +226,9 @@ func (c *stampCmd) inputs(ctx context.Context, a *app) ([]input, []skipped, erro
 		if err != nil {
 			return nil, nil, err
 		}
-		in = append(in, d)
+		if !slices.ContainsFunc(in, func(i input) bool { return i.proof == d.proof }) {
+			in = append(in, d)
+		}
 	}
 	if c.Output != "" {
 		if len(in) != 1 {
@@ -237,6 +240,10 @@ func (c *stampCmd) inputs(ctx context.Context, a *app) ([]input, []skipped, erro
 		return nil, nil, usagef("stamp it in a run of its own", "standard input cannot be stamped together with files")
 	}
 	for _, i := range in {
+		// Files were looked at when they were collected.
+		if i.name != "" && i.name != "-" && c.Output == "" {
+			continue
+		}
 		if err := c.outputFree(a, i); err != nil {
 			return nil, nil, err
 		}
@@ -249,6 +256,8 @@ func (c *stampCmd) outputFree(a *app, i input) error {
 	switch {
 	case i.proof != "-" && exists(i.proof):
 		return usagef("move it away first", "%s exists already", i.proof)
+	case i.proof != "-" && !isDir(filepath.Dir(i.proof)):
+		return usagef("make the folder first", "%s: there is no folder %s", i.proof, filepath.Dir(i.proof))
 	case i.proof == "-" && a.JSON:
 		return usagef("name a file with -o", "the proof and --json cannot both go to standard output")
 	case i.proof == "-" && a.stdoutTTY:

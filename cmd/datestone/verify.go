@@ -416,6 +416,8 @@ func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
 		a.printf("%s: not proven yet: no Bitcoin attestation, calendars still wait\n", show(p.Proof))
 	case "false":
 		a.printf("%s: FALSE: the proof does not hold\n", show(p.Proof))
+	case "failed":
+		a.printf("%s: not verified\n", show(p.Proof))
 	case "unchecked":
 		a.printf("%s: not proven: nothing in it could be checked\n", show(p.Proof))
 	}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/datestone/datestone/ots"
+)
+
+func TestShow(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"plain text, 'quoted'", "plain text, 'quoted'"},
+		{"grün 漢字", "grün 漢字"},
+		{"a\nb\tc\r", `a\x0ab\x09c\x0d`},
+		{"\x1b[31mred\x7f", `\x1b[31mred\x7f`},
+		{"\u202egnp.exe", `\u202egnp.exe`},
+		{"zero\u200bwidth\ufeff", `zero\u200bwidth\ufeff`},
+		{"c1 \u009b31m", `c1 \u009b31m`},
+		{"broken \xff\xc3", `broken \xff\xc3`},
+		{"line\u2028sep\u00a0", `line\u2028sep\u00a0`},
+	}
+	for _, tt := range tests {
+		if got := show(tt.in); got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for text, want := range map[string]time.Duration{"5": 5 * time.Second, "0.25": 250 * time.Millisecond, "1m": time.Minute, "30ms": 30 * time.Millisecond} {
+		var s seconds
+		if err := s.UnmarshalText([]byte(text)); err != nil || s.duration() != want {
+			t.Errorf("%s: %s, %v", text, s.duration(), err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "x", "1d", "1e99", "NaN", "25h"} {
+		var s seconds
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q accepted as %s", text, s.duration())
+		}
+	}
+}
+
+func TestWorse(t *testing.T) {
+	order := []int{exitOK, exitIncomplete, exitUnreached, exitUsage, exitFalse, exitInterrupt}
+	for i, a := range order {
+		for j, b := range order {
+			if got, want := worse(a, b), order[max(i, j)]; got != want {
+				t.Errorf("worse(%d, %d) = %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+// The transaction of the complete receipt in testdata/script/info-receipts.txtar.
+const receiptTx = "0100000001b592ca038eaa9c1b698a049b09be8ee8972b5d0eca29c19946027ba9248acb03000000004847304402200f992d5dbec6edb143f76c14e4538e0a50d66bae27c683cf4291e475287ec6af022010bae9443390aadbd2e2b8b9f757beea26d3f5c345f7e6b4d81b3d390edd381801fdffffff022eb142000000000023210338b2490eaa949538423737cd83449835d1061dca88f4ffaca7181bcac67d2095ac0000000000000000226a20"
+
+func TestTransactionID(t *testing.T) {
+	tx, err := hex.DecodeString(receiptTx + strings.Repeat("ab", 32) + "678a0600")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := transactionID(tx); !ok {
+		t.Fatal("a transaction is not taken for one")
+	}
+	at := func(i int, b ...byte) []byte {
+		c := bytes.Clone(tx)
+		copy(c[i:], b)
+		return c
+	}
+	for name, msg := range map[string][]byte{
+		"empty":               nil,
+		"a digest":            tx[:32],
+		"cut":                 tx[:len(tx)-1],
+		"more after it":       append(bytes.Clone(tx), 0),
+		"no inputs":           at(4, 0),
+		"more inputs":         at(4, 2),
+		"four billion inputs": at(4, 0xfe, 0xff, 0xff, 0xff, 0xff),
+		"huge count":          at(4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+		"long form of 1":      at(4, 0xfd, 1, 0),
+		"script over the end": at(41, 0xfd, 0xff, 0xff),
+		"too much money":      at(len(tx)-4-34-1-8-1-35-8+7, 0x7f),
+	} {
+		if id, ok := transactionID(msg); ok {
+			t.Errorf("%s: taken for transaction %s", name, id)
+		}
+	}
+}
+
+// Whatever is kept, the pruned tree is what the library's own Prune gives when the choice
+// does not depend on where an attestation stands.
+func TestPruneWire(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ts := &ots.Timestamp{}
+		n := rapid.IntRange(1, 20).Draw(t, "n")
+		for range n {
+			p := ots.Path{}
+			for range rapid.IntRange(0, 4).Draw(t, "ops") {
+				p = p.Append([]byte{rapid.Byte().Draw(t, "arg") & 3})
+			}
+			att, err := ots.UnknownAttestation([8]byte{rapid.Byte().Draw(t, "tag")}, rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "payload"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ts.Merge(ots.New(p, att))
+		}
+		drop := rapid.Byte().Draw(t, "drop")
+		discard := func(a ots.Attestation) bool { return a.Tag()[0] < drop }
+		got := selectBest(ts, discard).wire(ts)
+		want := ts.Prune(func(a ots.Attestation) bool { return !discard(a) })
+		if want == nil {
+			if got != nil {
+				t.Fatalf("got %x, want nothing", got)
+			}
+			return
+		}
+		b, err := want.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, b) {
+			t.Fatalf("got %x, want %x", got, b)
+		}
+	})
+}
+
+func TestReplaceKeepsBoth(t *testing.T) {
+	dir := t.TempDir()
+	name, backup := filepath.Join(dir, "f"), filepath.Join(dir, "f.bak")
+	if err := writeNew(name, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeNew(name, []byte("new")); !os.IsExist(err) {
+		t.Fatalf("overwritten: %v", err)
+	}
+	if err := replace(name, backup, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(name, backup, []byte("newer")); !os.IsExist(err) {
+		t.Fatalf("a backup was overwritten: %v", err)
+	}
+	for file, want := range map[string]string{name: "new", backup: "old"} {
+		if got, err := os.ReadFile(file); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", file, got, err, want)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A stamp that waits for a calendar ends at once when it is interrupted.
+func TestInterrupt(t *testing.T) {
+	c := &calendar{behaviour: "slow", gone: make(chan struct{})}
+	s := httptest.NewServer(c)
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(c.gone) })
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &exec.Cmd{Path: exe, Args: []string{"datestone", "stamp", "-v", "--timeout", "600", "-c", s.URL, "-d", strings.Repeat("00", 32)}, Dir: t.TempDir()}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	var said strings.Builder
+	for sc := bufio.NewScanner(stderr); sc.Scan(); {
+		fmt.Fprintln(&said, sc.Text())
+		if strings.HasPrefix(sc.Text(), "submitting to") {
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupt || !strings.Contains(said.String(), "datestone: error: interrupted") {
+		t.Errorf("exit code %d, said:\n%s", code, &said)
+	}
+}
