@@ -23,35 +23,33 @@ func (r feeRate) perByte() float64 { return float64(r) / 1000 }
 // rateOf is the rate that an attempt pays, rounded down.
 func rateOf(a anchor.Attempt) feeRate { return feeRate(a.Fee * 1000 / max(1, a.VSize)) }
 
-// costs is what the attempts of a purpose cost at most, counted from a time on: for each set the
-// highest fee of those that may still be mined, however old it is, or, once one is settled, what
-// that one paid, if it was settled after that time. A set whose attempts are all dead costs nothing.
-func costs(attempts []anchor.Attempt, purpose string, since time.Time) int64 {
+// reserved is what the attempts of a purpose may cost that are not settled: for each set the highest
+// fee of those that may still be mined, however old it is. A set of which one is settled costs what
+// that one paid, which is not counted here; one whose attempts are all dead costs nothing.
+func reserved(attempts []anchor.Attempt, purpose string) int64 {
 	highest, settled := make(map[string]int64), make(map[string]bool)
 	for _, a := range attempts {
-		set := a.Set()
 		switch {
-		case a.Purpose != purpose || a.State == anchor.Dead:
+		case a.Purpose != purpose:
 		case a.State == anchor.Settled:
-			settled[set], highest[set] = true, 0
-			if a.Changed.After(since) {
-				highest[set] = a.Fee
-			}
-		case !settled[set]:
-			highest[set] = max(highest[set], a.Fee)
+			settled[a.Set()] = true
+		case a.Unsettled():
+			highest[a.Set()] = max(highest[a.Set()], a.Fee)
 		}
 	}
 	var sum int64
-	for _, fee := range highest {
-		sum += fee
+	for set, fee := range highest {
+		if !settled[set] {
+			sum += fee
+		}
 	}
 	return sum
 }
 
-// costsWith is costs after an attempt with this fee was added to a set, new or not.
-func costsWith(attempts []anchor.Attempt, purpose string, since time.Time, set string, fee int64) int64 {
+// reservedWith is reserved after an attempt with this fee was added to a set, new or not.
+func reservedWith(attempts []anchor.Attempt, purpose, set string, fee int64) int64 {
 	with := append(attempts[:len(attempts):len(attempts)], anchor.Attempt{Purpose: purpose, Uses: []string{set}, Fee: fee, State: anchor.Live})
-	return costs(with, purpose, since)
+	return reserved(with, purpose)
 }
 
 // pause is the time between the transaction of this id and the next: interval times a factor from 1 to 2

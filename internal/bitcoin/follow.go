@@ -275,7 +275,7 @@ func (t *Target) advance(ctx context.Context, now time.Time, info chainInfo) err
 
 // connect stores the block after best with all that it means to us.
 func (t *Target) connect(ctx context.Context, now time.Time, b *wire.MsgBlock, best ledger.Block) (ledger.Block, error) {
-	w, err := t.watch(ctx, now)
+	w, err := t.watch(ctx)
 	if err != nil {
 		return best, err
 	}
@@ -298,7 +298,7 @@ func (t *Target) connect(ctx context.Context, now time.Time, b *wire.MsgBlock, b
 }
 
 // watch is what the next block is searched for.
-func (t *Target) watch(ctx context.Context, now time.Time) (watch, error) {
+func (t *Target) watch(ctx context.Context) (watch, error) {
 	w := watch{scripts: t.wallet.scripts(), coins: make(map[wire.OutPoint]bool), attempts: make(map[string]anchor.Attempt), foreign: isNodeWallet(t.config.Wallet)}
 	coins, err := t.store.Coins(ctx, t.name)
 	if err != nil {
@@ -311,7 +311,7 @@ func (t *Target) watch(ctx context.Context, now time.Time) (watch, error) {
 		}
 		w.coins[at] = true
 	}
-	attempts, err := t.store.Attempts(ctx, t.name, now)
+	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return w, err
 	}

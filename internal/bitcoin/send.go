@@ -21,7 +21,7 @@ func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) 
 	if err := t.askRates(ctx, now, chain.Best.Height); err != nil {
 		return anchor.Attempt{}, false, err
 	}
-	attempts, err := t.store.Attempts(ctx, t.name, now.Add(-week))
+	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return anchor.Attempt{}, false, err
 	}
@@ -111,7 +111,11 @@ func (t *Target) fill(ctx context.Context, now time.Time, p purse, attempts []an
 	if err != nil {
 		return anchor.Attempt{}, false, t.poor(p, o, err)
 	}
-	if cost := costsWith(attempts, anchor.PurposeLog, now.Add(-day), inputs[0].Outpoint, fee); cost > t.config.MaxFeeDay {
+	spent, err := t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day))
+	if err != nil {
+		return anchor.Attempt{}, false, err
+	}
+	if cost := spent + reservedWith(attempts, anchor.PurposeLog, inputs[0].Outpoint, fee); cost > t.config.MaxFeeDay {
 		return anchor.Attempt{}, false, anchor.Faultf(anchor.DayCap, nil,
 			"The next transaction would bring the fees of 24 hours to %d satoshi, above max_fee_day of %d; waiting, or raise it.", cost, t.config.MaxFeeDay)
 	}
@@ -240,7 +244,7 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	attempts, err := t.store.Attempts(ctx, t.name, now)
+	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return err
 	}

@@ -14,26 +14,40 @@ import (
 // Store keeps what a target knows: its chain, coins and attempts. store.DB is one. Every verb that
 // writes is one transaction; after an error it may have happened.
 type Store interface {
-	ChainStore
+	ChainReader
+	ChainWriter
+	AttemptStore
 	// PinTarget ties the target to its chain's genesis hash for good and returns the one that it is
 	// tied to.
 	PinTarget(ctx context.Context, now time.Time, target, genesis string) (string, error)
-	// Attempts are the unsettled ones with all of their sets, and those changed since; oldest first.
-	Attempts(ctx context.Context, target string, since time.Time) ([]anchor.Attempt, error)
-	LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error)
-	MarkSent(ctx context.Context, now time.Time, id int64) error
 }
 
-// ChainStore keeps a chain as it was followed, and the coins found in it.
-type ChainStore interface {
+// ChainReader reads a chain as it was followed, and the coins found in it.
+type ChainReader interface {
 	Chain(ctx context.Context, target string) (ledger.Chain, error)
 	BlockAt(ctx context.Context, target string, height int64) (ledger.Block, error)
+	// Coins are those that no transaction of the best chain spends, lost ones among them.
+	Coins(ctx context.Context, target string) ([]ledger.Coin, error)
+}
+
+// ChainWriter follows a chain.
+type ChainWriter interface {
 	StartChain(ctx context.Context, now time.Time, target string, base ledger.Block, coins []ledger.Coin) error
 	// ConnectBlock returns what it counted, DisconnectBlock what it withdrew of what once counted.
 	ConnectBlock(ctx context.Context, now time.Time, target string, b ledger.Observed, depth int64) ([]logtree.Attestation, error)
 	DisconnectBlock(ctx context.Context, now time.Time, target string, b ledger.Block) ([]logtree.Attestation, error)
-	Coins(ctx context.Context, target string) ([]ledger.Coin, error)
 	AddCoins(ctx context.Context, now time.Time, target string, coins []ledger.Coin) error
+}
+
+// AttemptStore keeps attempts.
+type AttemptStore interface {
+	// Unsettled are the attempts that may still change the best chain, with all of their sets; oldest
+	// first.
+	Unsettled(ctx context.Context, target string) ([]anchor.Attempt, error)
+	// SettledFees are what attempts cost that were settled since.
+	SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error)
+	LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error)
+	MarkSent(ctx context.Context, now time.Time, id int64) error
 }
 
 // Target is a Bitcoin-like chain that attests to heads of the log. It implements [anchor.Target].
@@ -131,11 +145,23 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 		return s, err
 	}
 	s.Height, s.Block = chain.Best.Height, hashText(chain.Best.Hash)
-	attempts, err := t.store.Attempts(ctx, t.name, now.Add(-week))
+	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return s, err
 	}
-	s.FeesDay, s.FeesWeek = costs(attempts, anchor.PurposeLog, now.Add(-day)), costs(attempts, anchor.PurposeLog, now.Add(-week))
+	open := reserved(attempts, anchor.PurposeLog)
+	if s.FeesDay, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day)); err != nil {
+		return s, err
+	}
+	if s.FeesWeek, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-week)); err != nil {
+		return s, err
+	}
+	s.FeesDay, s.FeesWeek = s.FeesDay+open, s.FeesWeek+open
+	if last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog); err != nil {
+		return s, err
+	} else if found {
+		s.Ref = last.Ref
+	}
 	coins, err := t.store.Coins(ctx, t.name)
 	if err != nil {
 		return s, err
@@ -160,9 +186,6 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 			s.Tip = fmt.Sprintf("%x", a.Head.Root)
 		}
 		s.Waiting = append(s.Waiting, w)
-	}
-	if n := len(attempts); n > 0 {
-		s.Ref = attempts[n-1].Ref
 	}
 	if n := len(s.Waiting); n > 0 {
 		s.Message = fmt.Sprintf("Waiting for confirmations of %d %s.", n, plural(n, "transaction"))

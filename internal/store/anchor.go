@@ -58,16 +58,36 @@ func (db *DB) MarkSent(ctx context.Context, now time.Time, id int64) error {
 func (db *DB) Attempts(ctx context.Context, target string, since time.Time) ([]anchor.Attempt, error) {
 	return db.attempts(ctx, `SELECT `+attemptColumns+`
 		FROM attempt a JOIN attempt_use u ON u.attempt = a.id
-		WHERE a.target = $1 AND (a.state IN (0, 1) OR a.changed > $2
+		WHERE a.target = $1 AND (a.changed > $2
 			OR a.conflict IN (SELECT b.conflict FROM attempt b WHERE b.target = $1 AND b.state IN (0, 1)))
 		ORDER BY a.id, u.name`, target, micros(since))
+}
+
+// Unsettled are the attempts to reach a target that may still change the best chain, and all of the
+// sets that they are in; oldest first.
+func (db *DB) Unsettled(ctx context.Context, target string) ([]anchor.Attempt, error) {
+	return db.attempts(ctx, `SELECT `+attemptColumns+`
+		FROM attempt a JOIN attempt_use u ON u.attempt = a.id
+		WHERE a.target = $1 AND a.conflict IN (SELECT b.conflict FROM attempt b WHERE b.target = $1 AND b.state IN (0, 1))
+		ORDER BY a.id, u.name`, target)
+}
+
+// SettledFees are what the attempts of a purpose cost that were settled since.
+func (db *DB) SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error) {
+	var sum int64
+	err := db.queryRow(ctx, `SELECT COALESCE(SUM(fee), 0) FROM attempt WHERE target = $1 AND purpose = $2 AND state = 2 AND changed > $3`,
+		[]any{target, purpose, micros(since)}, &sum)
+	if err != nil {
+		return 0, fmt.Errorf("reading the fees of target %s: %w", target, err)
+	}
+	return sum, nil
 }
 
 // LastAttempt is the newest attempt to reach a target, if there is one.
 func (db *DB) LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error) {
 	all, err := db.attempts(ctx, `SELECT `+attemptColumns+`
 		FROM attempt a JOIN attempt_use u ON u.attempt = a.id
-		WHERE a.id = (SELECT MAX(b.id) FROM attempt b WHERE b.target = $1 AND b.purpose = $2)
+		WHERE a.id = (SELECT b.id FROM attempt b WHERE b.target = $1 AND b.purpose = $2 ORDER BY b.id DESC LIMIT 1)
 		ORDER BY u.name`, target, purpose)
 	if err != nil || len(all) == 0 {
 		return anchor.Attempt{}, false, err
@@ -112,13 +132,12 @@ func (db *DB) attempts(ctx context.Context, text string, args ...any) ([]anchor.
 // Coverage says for each epoch how far a target attests it, in the order of epochs. Live attempts
 // that conflict with a mined one cover nothing.
 func (db *DB) Coverage(ctx context.Context, target, purpose string) ([]anchor.Coverage, error) {
-	rows, err := db.query(ctx, `SELECT epoch, MAX(counted), MAX(mined), MAX(sent) FROM (
-			SELECT epoch, MAX(size) AS counted, 0 AS mined, 0 AS sent FROM attestation
-				WHERE purpose = $2 AND target = $1 AND state = 1 GROUP BY epoch
-			UNION ALL SELECT epoch, 0, size, 0 FROM attempt WHERE target = $1 AND purpose = $2 AND state = 1
-			UNION ALL SELECT epoch, 0, 0, size FROM attempt a WHERE target = $1 AND purpose = $2 AND state = 0
-				AND NOT EXISTS (SELECT 1 FROM attempt b WHERE b.target = a.target AND b.conflict = a.conflict AND b.state IN (1, 2))
-		) c GROUP BY epoch ORDER BY epoch`, target, purpose)
+	rows, err := db.query(ctx, `SELECT e.epoch,
+			COALESCE((SELECT MAX(size) FROM attestation WHERE purpose = $2 AND target = $1 AND epoch = e.epoch AND state = 1), 0),
+			COALESCE((SELECT MAX(size) FROM attempt WHERE target = $1 AND state = 1 AND purpose = $2 AND epoch = e.epoch), 0),
+			COALESCE((SELECT MAX(a.size) FROM attempt a WHERE a.target = $1 AND a.state = 0 AND a.purpose = $2 AND a.epoch = e.epoch
+				AND NOT EXISTS (SELECT 1 FROM attempt b WHERE b.target = a.target AND b.conflict = a.conflict AND b.state IN (1, 2))), 0)
+		FROM (SELECT epoch FROM epoch UNION SELECT epoch FROM head) e ORDER BY e.epoch`, target, purpose)
 	if err != nil {
 		return nil, fmt.Errorf("reading what target %s covers: %w", target, err)
 	}

@@ -267,7 +267,7 @@ func (t tx) settle(ctx context.Context, now time.Time, target string, best ledge
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.exec(ctx, `UPDATE attempt SET state = 2, changed = $3 WHERE target = $1 AND state = 1 AND height <= $2`, target, deep, micros(now)); err != nil {
+	if _, err := t.exec(ctx, `UPDATE attempt SET state = 2, changed = $3 WHERE target = $1 AND state = 1 AND $2 - height >= 0`, target, deep, micros(now)); err != nil {
 		return nil, err
 	}
 	return counted, t.kill(ctx, now, target, deep)
@@ -303,21 +303,22 @@ func (t tx) count(ctx context.Context, now time.Time, target string, deep int64)
 
 // kill marks the live attempts that can never be mined any more: something else spends one of their
 // coins in a block up to the given height, or the transaction that makes one of their coins is dead.
+// CROSS JOIN has SQLite begin with the few coins of the attempt.
 func (t tx) kill(ctx context.Context, now time.Time, target string, deep int64) error {
 	if _, err := t.exec(ctx, `UPDATE attempt SET state = 3, changed = $3, height =
-			(SELECT MIN(c.spent_height) FROM attempt_use u JOIN coin c ON c.target = $1 AND c.outpoint = u.name
-				WHERE u.attempt = attempt.id AND c.spent_height BETWEEN 1 AND $2 AND c.spent_by <> attempt.ref)
+			(SELECT MIN(c.spent_height) FROM attempt_use u CROSS JOIN coin c
+				WHERE u.attempt = attempt.id AND c.target = $1 AND c.outpoint = u.name AND c.spent_height BETWEEN 1 AND $2 AND c.spent_by <> attempt.ref)
 		WHERE target = $1 AND state = 0 AND EXISTS
-			(SELECT 1 FROM attempt_use u JOIN coin c ON c.target = $1 AND c.outpoint = u.name
-				WHERE u.attempt = attempt.id AND c.spent_height BETWEEN 1 AND $2 AND c.spent_by <> attempt.ref)`,
+			(SELECT 1 FROM attempt_use u CROSS JOIN coin c
+				WHERE u.attempt = attempt.id AND c.target = $1 AND c.outpoint = u.name AND c.spent_height BETWEEN 1 AND $2 AND c.spent_by <> attempt.ref)`,
 		target, deep, micros(now)); err != nil {
 		return err
 	}
 	for {
 		r, err := t.exec(ctx, `UPDATE attempt SET state = 3, changed = $2, height =
-				(SELECT MIN(p.height) FROM attempt_use u JOIN attempt p ON p.target = $1 AND p.ref = SUBSTR(u.name, 1, 64) WHERE u.attempt = attempt.id AND p.state = 3)
+				(SELECT MIN(p.height) FROM attempt_use u CROSS JOIN attempt p WHERE u.attempt = attempt.id AND p.target = $1 AND p.ref = SUBSTR(u.name, 1, 64) AND p.state = 3)
 			WHERE target = $1 AND state = 0 AND EXISTS
-				(SELECT 1 FROM attempt_use u JOIN attempt p ON p.target = $1 AND p.ref = SUBSTR(u.name, 1, 64) WHERE u.attempt = attempt.id AND p.state = 3)`,
+				(SELECT 1 FROM attempt_use u CROSS JOIN attempt p WHERE u.attempt = attempt.id AND p.target = $1 AND p.ref = SUBSTR(u.name, 1, 64) AND p.state = 3)`,
 			target, micros(now))
 		if err != nil {
 			return err

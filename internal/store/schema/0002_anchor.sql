@@ -26,6 +26,7 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_state ON attempt (target, state, changed);
 CREATE INDEX attempt_conflict ON attempt (target, conflict);
 CREATE INDEX attempt_height ON attempt (target, height);
+CREATE INDEX attempt_newest ON attempt (target, purpose, id);
 
 -- What an attempt uses up and no other can use as well: outpoints, as txid:output.
 CREATE TABLE attempt_use (
@@ -69,7 +70,9 @@ CREATE TABLE coin (
 	PRIMARY KEY (target, outpoint)
 );
 CREATE INDEX coin_height ON coin (target, height);
-CREATE INDEX coin_spent ON coin (target, spent_height);
+CREATE INDEX coin_spent ON coin (target, spent_height, outpoint);
+
+CREATE INDEX attestation_state ON attestation (target, state, height);
 
 -- When an attestation was counted first; 0 while it never was.
 ALTER TABLE attestation ADD COLUMN first_counted BIGINT NOT NULL DEFAULT 0;
