@@ -26,11 +26,11 @@ import (
 //	elsewhere names another calendar in its promise
 type calendar struct {
 	behaviour string
-	url       string
 	gone      chan struct{}
 
 	mu      sync.Mutex // guards what is below
-	waiting [][]byte   // commitments that no block holds yet
+	url     string
+	waiting [][]byte // commitments that no block holds yet
 	known   map[string][]byte
 }
 

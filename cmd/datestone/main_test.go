@@ -36,6 +36,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values["world"] = &world{chain: headerstest.New()}
 			env.Setenv("HOME", env.WorkDir+"/home")
+			// With the race detector a process would linger for a second.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			// A bit bucket for whoever asks a calendar that the script did not start.
 			env.Setenv("http_proxy", "http://127.0.0.1:1")
 			env.Setenv("https_proxy", "http://127.0.0.1:1")
@@ -86,7 +88,9 @@ func cmdCalendar(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c := &calendar{behaviour: strings.Join(args[1:], ""), known: map[string][]byte{}, gone: make(chan struct{})}
 	s := httptest.NewServer(c)
+	c.mu.Lock()
 	c.url = s.URL
+	c.mu.Unlock()
 	ts.Setenv(args[0], s.URL)
 	ts.Defer(s.Close)
 	ts.Defer(func() { close(c.gone) })

@@ -41,7 +41,7 @@ func (f *sourceFlags) network() *headers.Network {
 }
 
 // errNoBitcoin says that --no-bitcoin was given.
-var errNoBitcoin = errors.New("Bitcoin is disabled by --no-bitcoin")
+var errNoBitcoin = errors.New("disabled by --no-bitcoin")
 
 // source makes the source of headers that the options ask for; nothing is contacted yet.
 func (a *app) source() (headers.Source, error) {

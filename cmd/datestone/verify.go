@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ripemd160"
+	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 proofs of such digests exist
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers"
