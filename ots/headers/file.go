@@ -154,6 +154,7 @@ func (f *File) readFull(ctx context.Context, r io.Reader, size int) error {
 		prev  ots.Header
 		hash  [32]byte
 		epoch int64 // the time of the first block of the interval
+		work  = workCheck{net: f.net}
 	)
 	n := uint64(size / headerLen)
 	for height := range n {
@@ -164,15 +165,16 @@ func (f *File) readFull(ctx context.Context, r io.Reader, size int) error {
 		if err != nil {
 			return fmt.Errorf("%w: block %d: %w", ErrBadHeader, height, err)
 		}
+		own := h.Hash()
 		if height == 0 {
-			if err := f.net.checkGenesis(HashString(h.Hash()), "the headers file"); err != nil {
+			if err := f.net.checkGenesis(HashString(own), "the headers file"); err != nil {
 				return err
 			}
 		} else {
 			if h.Prev != hash {
 				return fmt.Errorf("%w: block %d does not follow block %d", ErrBadHeader, height, height-1)
 			}
-			if err := f.net.CheckWork(height, h); err != nil {
+			if err := work.check(height, h.Bits, own); err != nil {
 				return err
 			}
 			if f.net.retarget {
@@ -188,7 +190,7 @@ func (f *File) readFull(ctx context.Context, r io.Reader, size int) error {
 		if height%retargetInterval == 0 {
 			epoch = h.Time.Unix()
 		}
-		prev, hash = h, h.Hash()
+		prev, hash = h, own
 	}
 	f.full, f.raw, f.tip = true, raw, n-1
 	return nil

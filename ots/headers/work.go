@@ -1,6 +1,7 @@
 package headers
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math/big"
@@ -43,29 +44,44 @@ func HashString(h [32]byte) string {
 // network allows, on mainnet not far easier than the chain's at that height, and that
 // its hash meets the target. Errors match [ErrBadHeader].
 func (n *Network) CheckWork(height uint64, h ots.Header) error {
-	target, err := n.target(h.Bits)
-	if err != nil {
-		return fmt.Errorf("%w: block %d: %w", ErrBadHeader, height, err)
-	}
-	if hash := hashInt(h.Hash()); hash.Cmp(target) > 0 {
-		return fmt.Errorf("%w: block %d: its hash does not meet its proof of work", ErrBadHeader, height)
-	}
-	for _, f := range slices.Backward(n.floors) {
-		if height < f.height {
-			continue
-		}
-		limit, _ := expand(n.limitBits)
-		if target.Cmp(limit.Div(limit, big.NewInt(f.difficulty))) > 0 {
-			return fmt.Errorf("%w: block %d: its proof of work is too easy for that height", ErrBadHeader, height)
-		}
-		break
-	}
-	return nil
+	c := workCheck{net: n}
+	return c.check(height, h.Bits, h.Hash())
 }
 
-func hashInt(h [32]byte) *big.Int {
-	slices.Reverse(h[:])
-	return new(big.Int).SetBytes(h[:])
+// workCheck checks the work of headers in turn and remembers the last target: the next
+// header's is the same nearly always.
+type workCheck struct {
+	net    *Network
+	known  bool
+	bits   uint32
+	floor  int
+	target [32]byte // most significant byte first
+}
+
+func (c *workCheck) check(height uint64, bits uint32, hash [32]byte) error {
+	floor := len(c.net.floors) - 1
+	for floor >= 0 && height < c.net.floors[floor].height {
+		floor--
+	}
+	if !c.known || bits != c.bits || floor != c.floor {
+		target, err := c.net.target(bits)
+		if err != nil {
+			return fmt.Errorf("%w: block %d: %w", ErrBadHeader, height, err)
+		}
+		if floor >= 0 {
+			limit, _ := expand(c.net.limitBits)
+			if target.Cmp(limit.Div(limit, big.NewInt(c.net.floors[floor].difficulty))) > 0 {
+				return fmt.Errorf("%w: block %d: its proof of work is too easy for that height", ErrBadHeader, height)
+			}
+		}
+		target.FillBytes(c.target[:])
+		c.known, c.bits, c.floor = true, bits, floor
+	}
+	slices.Reverse(hash[:])
+	if bytes.Compare(hash[:], c.target[:]) > 0 {
+		return fmt.Errorf("%w: block %d: its hash does not meet its proof of work", ErrBadHeader, height)
+	}
+	return nil
 }
 
 func (n *Network) target(bits uint32) (*big.Int, error) {
