@@ -271,9 +271,19 @@ func TestReorgBelowTheBeginning(t *testing.T) {
 	r.calm(false)
 	r.covered()
 	ref := r.only().Ref
+	funding := r.raw(r.only().Set()[:64])
 	r.reorg(12)
-	r.calm(false)
+	r.try()
 	r.wantState(ref, logtree.Withdrawn)
+	// The payment may have spent a coinbase that was not mature any more, and so have been dropped.
+	r.mineEmpty(12)
+	if !r.inMempool(funding.TxID()) {
+		if err := r.chain.Send(funding); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.mine(1)
+	r.calm(false)
 	r.mine(6)
 	r.calm(false)
 	r.wantState(ref, logtree.Counted)

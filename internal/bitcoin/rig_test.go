@@ -366,14 +366,7 @@ func (r *rig) checkAttempt(a anchor.Attempt, tx *wire.MsgTx) {
 
 func (r *rig) checkOurs(id string, attempts map[string]anchor.Attempt) {
 	r.t.Helper()
-	var raw string
-	r.call(&raw, "getrawtransaction", id)
-	b, err := hex.DecodeString(raw)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	tx := decodeTx(r.t, b)
-	for _, out := range tx.TxOut {
+	for _, out := range r.raw(id).TxOut {
 		if len(out.PkScript) == 34 && out.PkScript[0] == 0x6a {
 			if _, ok := attempts[id]; !ok {
 				r.t.Errorf("transaction %s was sent and is not stored", id)
@@ -489,6 +482,18 @@ func (s *faultyStore) ConnectBlock(ctx context.Context, now time.Time, target st
 func (s *faultyStore) DisconnectBlock(ctx context.Context, now time.Time, target string, b ledger.Block) (out []logtree.Attestation, err error) {
 	err = s.inject("DisconnectBlock", func() error { out, err = s.DB.DisconnectBlock(ctx, now, target, b); return err })
 	return out, err
+}
+
+// raw is a transaction that the chain knows.
+func (r *rig) raw(id string) *wire.MsgTx {
+	r.t.Helper()
+	var text string
+	r.call(&text, "getrawtransaction", id)
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return decodeTx(r.t, b)
 }
 
 // script is the output script of an address.
