@@ -27,7 +27,7 @@ type chain struct {
 }
 
 func chainOf(t *testing.T, n *testnode.Node) *chain {
-	n.Mine(t, 101)
+	n.Mine(t, 130) // the first coins stay mature through a reorganization
 	return &chain{
 		name: n.Kind.String(), rpc: n.RPC, foreign: n.Kind == testnode.KindBitcoind,
 		mine: func(k int) { n.Mine(t, k) },
