@@ -23,6 +23,7 @@ import (
 //	redirect  sends clients to another scheme
 //	deep      answers with 250 operations
 //	false     proves something else in the end
+//	replay    answers every digest as it did the first
 //	elsewhere names another calendar in its promise
 type calendar struct {
 	behaviour string
@@ -32,6 +33,7 @@ type calendar struct {
 	url     string
 	waiting [][]byte // commitments that no block holds yet
 	known   map[string][]byte
+	first   []byte // what replay answers
 }
 
 func (c *calendar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,7 +67,14 @@ func (c *calendar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/digest":
-		w.Write(c.accept(body))
+		b := c.accept(body)
+		if c.behaviour == "replay" {
+			if c.first == nil {
+				c.first = b
+			}
+			b = c.first
+		}
+		w.Write(b)
 	case strings.HasPrefix(r.URL.Path, "/timestamp/"):
 		name := strings.TrimPrefix(r.URL.Path, "/timestamp/")
 		if b, ok := c.known[name]; ok {

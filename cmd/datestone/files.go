@@ -12,7 +12,8 @@ import (
 	"github.com/datestone/datestone/ots"
 )
 
-// writeNew writes a file that must not exist yet: it is there whole or not at all.
+// writeNew writes a file that must not exist yet. Where the file system has links it is
+// there whole or not at all.
 func writeNew(name string, data []byte) error {
 	tmp, err := writeTemp(name, data, 0o644)
 	if err != nil {
@@ -25,6 +26,11 @@ func writeNew(name string, data []byte) error {
 // replace writes a new version of a file and keeps the old one under another name,
 // which must be free. At every moment name is either the old or the new version.
 func replace(name, backup string, data []byte) error {
+	// A link goes on pointing where it did.
+	name, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
 	st, err := os.Stat(name)
 	if err != nil {
 		return err

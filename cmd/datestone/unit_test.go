@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -158,6 +160,111 @@ func TestReplaceKeepsBoth(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestReplaceThroughLink(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	if err := writeNew(real, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(link, link+".bak", []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{real: "new", link: "new", link + ".bak": "old"} {
+		if got, err := os.ReadFile(file); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", file, got, err, want)
+		}
+	}
+	if to, err := os.Readlink(link); err != nil || to != "real" {
+		t.Errorf("the link points to %q, %v", to, err)
+	}
+}
+
+func TestProgressOnlyOnTerminals(t *testing.T) {
+	for _, tty := range []bool{false, true} {
+		var out bytes.Buffer
+		a := &app{cli: &cli{}, stderr: &out, stderrTTY: tty}
+		p := a.progress(100, "hashing", true)
+		p.add(10)
+		if out.Len() > 0 {
+			t.Errorf("a bar for work that may be short: %q", &out)
+		}
+		p.due = time.Now()
+		p.add(40)
+		p.done()
+		if got := strings.Contains(out.String(), "hashing"); got != tty {
+			t.Errorf("terminal %v: %q", tty, &out)
+		}
+	}
+}
+
+// socks is a SOCKS5 proxy that leads every connection to one address and tells the names
+// that it was asked for.
+func socks(t *testing.T, to string, names chan<- string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				head := make([]byte, 2)
+				if _, err := io.ReadFull(c, head); err != nil {
+					return
+				}
+				io.CopyN(io.Discard, c, int64(head[1]))
+				c.Write([]byte{5, 0})
+				req := make([]byte, 5)
+				if _, err := io.ReadFull(c, req); err != nil || req[3] != 3 {
+					names <- fmt.Sprintf("not a name: %x", req)
+					return
+				}
+				name := make([]byte, int(req[4])+2)
+				if _, err := io.ReadFull(c, name); err != nil {
+					return
+				}
+				names <- string(name[:req[4]])
+				up, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer up.Close()
+				c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+				go io.Copy(up, c)
+				io.Copy(c, up)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestSocksProxy(t *testing.T) {
+	c := &calendar{known: map[string][]byte{}, gone: make(chan struct{}), url: "http://calendar.invalid"}
+	s := httptest.NewServer(c)
+	t.Cleanup(s.Close)
+	names := make(chan string, 10)
+	proxy := socks(t, strings.TrimPrefix(s.URL, "http://"), names)
+	var out, stderr bytes.Buffer
+	a := &app{stdin: strings.NewReader("data"), stdout: &out, stderr: &stderr}
+	if code := run(t.Context(), []string{"stamp", "--socks5-proxy", proxy, "-c", "http://calendar.invalid"}, a); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, &stderr)
+	}
+	if f, err := ots.ParseFile(out.Bytes()); err != nil || len(pendingURIs(f.Timestamp)) != 1 {
+		t.Errorf("%v", err)
+	}
+	if got := <-names; got != "calendar.invalid" {
+		t.Errorf("the proxy was asked for %s", got)
 	}
 }
 
