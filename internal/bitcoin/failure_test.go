@@ -56,16 +56,16 @@ func life(r *rig, restart bool) (attempts int) {
 	r.calm(restart) // mined
 	r.reorg(3)
 	r.calm(restart) // out again, and sent again
-	r.mine(6)
+	r.mine(3)
 	r.calm(restart) // counted
-	r.reorg(8)
+	r.reorg(5)
 	r.calm(restart) // withdrawn
-	r.mine(6)
+	r.mine(3)
 	r.calm(restart) // restored
 	r.append(1)
 	r.later()
 	r.calm(restart) // sent
-	r.mine(6)
+	r.mine(3)
 	r.calm(restart) // counted
 	for _, a := range r.attestations() {
 		if a.State != logtree.Counted {
@@ -119,7 +119,7 @@ func (r *rig) covered() {
 // Every write of the store that did not happen, or happened and was reported as failed, with and
 // without a restart after it in turn: nothing is lost, paid for twice or false.
 func TestFailureTable(t *testing.T) {
-	late := func(r *rig) { r.config.Birth = 109 } // few blocks, to fail at each
+	late := func(r *rig) { r.config.Birth, r.config.Confirmations = 109, 3 } // few blocks, to fail at each
 	reference := newRig(t, late)
 	want := life(reference, false)
 	for _, verb := range []string{"PinTarget", "StartChain", "ConnectBlock", "DisconnectBlock", "SaveAttempt", "MarkSent", "SaveStatus"} {
