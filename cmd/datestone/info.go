@@ -50,8 +50,10 @@ func (c *infoCmd) run(ctx context.Context, a *app) (int, error) {
 		p := infoProof{Proof: name, Attestations: []attJSON{}}
 		f, _, err := a.readProof(name)
 		var all []found
-		if err == nil {
-			all, err = attestations(f)
+		if err == nil && a.JSON {
+			if all, err = attestations(f); err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
 		}
 		if err != nil {
 			code, hint := codeOf(err)

@@ -117,7 +117,7 @@ func (c *pruneCmd) one(ctx context.Context, a *app, source headers.Source, disca
 	}
 	all, err := attestations(f)
 	if err != nil {
-		return failed(err)
+		return failed(fmt.Errorf("%s: %w", name, err))
 	}
 	if source != nil {
 		if err := verifyAll(ctx, a, source, name, all); err != nil {

@@ -163,6 +163,42 @@ func TestReplaceKeepsBoth(t *testing.T) {
 	}
 }
 
+// A small file of very many attestations on long messages costs an error, not the memory.
+func TestBomb(t *testing.T) {
+	ts := []byte{0xf0, 0xa0, 0x1f} // append 4000 bytes
+	ts = append(ts, make([]byte, 4000)...)
+	const forks = 20_000
+	for i := range forks {
+		if i < forks-1 {
+			ts = append(ts, 0xff)
+		}
+		ts = append(ts, 0xf0, 2, byte(i>>8), byte(i), 0x00)
+		ts = append(ts, "\x05\x88\x96\x0d\x73\xd7\x19\x01\x02\xff\x01"...)
+	}
+	name := filepath.Join(t.TempDir(), "bomb.ots")
+	if err := os.WriteFile(name, append([]byte(ots.Magic+"\x01\x08"+strings.Repeat("\x00", 32)), ts...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"verify", "--offline", "--no-bitcoin", "-d", strings.Repeat("00", 32), name},
+		{"info", "--json", name},
+		{"prune", "--no-verify", name},
+	} {
+		var out, stderr bytes.Buffer
+		if code := run(t.Context(), args, &app{stdout: &out, stderr: &stderr}); code != exitUsage || !strings.Contains(stderr.String(), "more attestations than can be listed") {
+			t.Errorf("%s: exit code %d: %s", args[0], code, &stderr)
+		}
+	}
+	// As text it streams.
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"info", name}, &app{stdout: io.Discard, stderr: &stderr}); code != exitOK {
+		t.Errorf("info: exit code %d: %s", code, &stderr)
+	}
+	if code := run(t.Context(), []string{"upgrade", name}, &app{stdout: io.Discard, stderr: &stderr}); code != exitOK {
+		t.Errorf("upgrade: exit code %d: %s", code, &stderr)
+	}
+}
+
 func TestReplaceThroughLink(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")

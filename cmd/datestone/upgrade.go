@@ -191,8 +191,10 @@ func (c *upgradeCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, name 
 	return p
 }
 
-// blocks lists the block attestations of a timestamp, each once, in the order of the tree.
+// blocks lists the block attestations of a timestamp, each once, in the order of the
+// tree, and not more than anybody reads.
 func blocks(t *ots.Timestamp) []string {
+	const most = 1000
 	out := []string{}
 	seen := map[string]bool{}
 	var walk func(*ots.Timestamp)
@@ -202,7 +204,7 @@ func blocks(t *ots.Timestamp) []string {
 			case ots.KindBitcoin, ots.KindLitecoin, ots.KindEthereum:
 				h, ok := att.Height()
 				s := fmt.Sprintf("%s %d", att.Kind(), h)
-				if ok && !seen[s] {
+				if ok && !seen[s] && len(out) < most {
 					seen[s] = true
 					out = append(out, s)
 				}

@@ -242,13 +242,22 @@ type found struct {
 	msg    []byte
 }
 
+// maxListed bounds the memory that a listing takes, in bytes: a small file can hold very
+// many attestations on long messages.
+const maxListed = 16 << 20
+
 func attestations(f *ots.File) ([]found, error) {
 	var all []found
+	size := 0
 	err := f.Timestamp.Walk(f.Digest, func(n *ots.Timestamp, msg []byte) error {
 		var own []byte
 		for _, att := range n.Attestations() {
 			if own == nil {
 				own = slices.Clone(msg)
+				size += len(own)
+			}
+			if size += 64; size > maxListed {
+				return usagef("no honest proof is like that", "it holds more attestations than can be listed")
 			}
 			h, ok := att.Height()
 			all = append(all, found{att, h, ok, own})
@@ -262,7 +271,7 @@ func attestations(f *ots.File) ([]found, error) {
 func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f *ots.File, p verifyProof) verifyProof {
 	all, err := attestations(f)
 	if err != nil {
-		p.err, p.code = err, exitUsage
+		p.err, p.code = fmt.Errorf("%s: %w", p.Proof, err), exitUsage
 		return p
 	}
 	// Bitcoin by height, then the rest in the order of the tree.
@@ -416,6 +425,9 @@ func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
 		a.printf("%s: not proven yet: no Bitcoin attestation, calendars still wait\n", show(p.Proof))
 	case "false":
 		a.printf("%s: FALSE: the proof does not hold\n", show(p.Proof))
+		if !net.Test() {
+			a.notef("datestone: hint: a proof from a test network needs its option, such as --btc-regtest")
+		}
 	case "failed":
 		a.printf("%s: not verified\n", show(p.Proof))
 	case "unchecked":
