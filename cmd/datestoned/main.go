@@ -77,7 +77,6 @@ func run(p *program, args []string) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("datestoned"),
 		kong.Description("A self-hosted OpenTimestamps calendar."),
-		kong.UsageOnError(),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

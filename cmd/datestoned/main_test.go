@@ -48,7 +48,13 @@ type process struct {
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	// testscript.Main has put a datestoned that is this test binary into PATH.
-	p := &process{Cmd: exec.Command("datestoned", append(args, "--json")...), stderr: new(bytes.Buffer)}
+	return startCommand(t, exec.Command("datestoned", append(args, "--json")...))
+}
+
+// startCommand runs a command that is a datestoned with --json.
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{Cmd: cmd, stderr: new(bytes.Buffer)}
 	p.Stderr = p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -145,7 +146,7 @@ func post(t *testing.T, addr, digest string) (int, []byte, error) {
 // TestIdleConnections: 4000 clients that say nothing, and 4000 that stop in the middle of a request,
 // do not keep others out, with room for all of them and without.
 func TestIdleConnections(t *testing.T) {
-	for _, connections := range []int{8192, 500} {
+	for _, connections := range []int{8192, 500} { // the default, and fewer
 		for name, said := range map[string]string{"silent": "", "half": "POST /digest HTTP/1.1\r\nHost: x\r\nContent-Length: 32\r\n\r\nhalf"} {
 			t.Run(fmt.Sprintf("%s-%d", name, connections), func(t *testing.T) {
 				p := serve(t, t.TempDir(), fmt.Sprintf("--connections=%d", connections))
@@ -170,4 +171,23 @@ func TestIdleConnections(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFewFiles: the same with fewer file descriptors than clients.
+func TestFewFiles(t *testing.T) {
+	p := startCommand(t, exec.Command("sh", "-c", `ulimit -n 200; exec datestoned "$@"`, "sh",
+		"serve", "--listen=127.0.0.1:0", "--uri="+testURI, "--targets=none", "--data="+t.TempDir(), "--json"))
+	for range 1000 {
+		c, err := dial(p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for range 20 {
+		if status, body, err := post(t, p.addr, "digest"); err != nil || status != 200 {
+			t.Fatalf("%d %q %v\n%s", status, body, err, p.stderr)
+		}
+	}
+	p.stop(t)
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,7 @@ func load(b *testing.B, addr string, connections int, request []byte) {
 		defer c.Close()
 		conns[i] = c
 	}
+	before := processorTime(b)
 	b.ResetTimer()
 	var group sync.WaitGroup
 	for _, c := range conns {
@@ -161,6 +163,17 @@ func load(b *testing.B, addr string, connections int, request []byte) {
 	group.Wait()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/req")
+}
+
+// processorTime is what this process has used of the processors, clients included. Unlike the rate it
+// does not depend on who else uses the machine.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // readAnswer reads an answer with status 200 and passes over its body.
