@@ -21,7 +21,7 @@ type front struct {
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet && len(r.RequestURI) <= len("/metrics") {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && len(r.RequestURI) <= len("/metrics") {
 		switch r.RequestURI {
 		case "/healthz":
 			httpkit.Busy(r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -304,4 +305,44 @@ func TestAPartThatEndsEndsTheServer(t *testing.T) {
 		c.Close()
 		t.Error("the server still listens")
 	}
+}
+
+// TestSyncMark: a disk that refuses the mark is a warning, and the loop goes on until its end.
+func TestSyncMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mark")
+	synctest.Test(t, func(t *testing.T) {
+		mark, err := store.OpenMark(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logged strings.Builder
+		s := &Server{mark: mark, log: slog.New(slog.NewTextHandler(&logged, nil))}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.syncMark(ctx) }()
+		warnings := func() int {
+			time.Sleep(markEvery + time.Millisecond)
+			synctest.Wait()
+			return strings.Count(logged.String(), "level=WARN")
+		}
+		if err := mark.Advance(logtree.Head{Size: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if n := warnings(); n != 0 {
+			t.Errorf("%d warnings of a sound disk: %s", n, &logged)
+		}
+		if err := mark.Advance(logtree.Head{Size: 2}); err != nil {
+			t.Fatal(err)
+		}
+		mark.Close()
+		for want := 1; want <= 3; want++ {
+			if n := warnings(); n != want {
+				t.Errorf("%d warnings, want %d: %s", n, want, &logged)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
