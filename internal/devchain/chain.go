@@ -85,7 +85,7 @@ func (c *Chain) load() error {
 		return err
 	}
 	c.markBad()
-	return c.activate(func(b *block) (*wire.MsgBlock, error) { return bodies[b], nil })
+	return c.activate(c.best(), func(b *block) (*wire.MsgBlock, error) { return bodies[b], nil })
 }
 
 // attach adds a block whose header is valid to the tree, not to the best branch.
@@ -123,7 +123,11 @@ func (c *Chain) add(m *wire.MsgBlock) (*block, error) {
 		return nil, err
 	}
 	b.at = at
-	return b, c.activate(c.read)
+	best := c.tip()
+	if b.height > best.height && !b.bad {
+		best = b
+	}
+	return b, c.activate(best, c.read)
 }
 
 // best returns the tip of the branch with the most work. All blocks have the same
@@ -138,18 +142,14 @@ func (c *Chain) best() *block {
 	return best
 }
 
-// activate makes the best branch the active one. A block that turns out to be
-// invalid is marked, and the next best branch is taken; the error is that of the
-// last such block.
-func (c *Chain) activate(read func(*block) (*wire.MsgBlock, error)) error {
+// activate makes the branch that ends in best the active one. A block that turns
+// out to be invalid is marked, and the next best branch is taken; the error is that
+// of the last such block.
+func (c *Chain) activate(best *block, read func(*block) (*wire.MsgBlock, error)) error {
 	before := c.tip()
 	var returned []*wire.MsgTx // of disconnected blocks, oldest first
 	var invalid error
-	for {
-		best := c.best()
-		if best == c.tip() {
-			break
-		}
+	for best != c.tip() {
 		fork := best
 		for !c.isActive(fork) {
 			fork = fork.parent
@@ -170,6 +170,7 @@ func (c *Chain) activate(read func(*block) (*wire.MsgBlock, error)) error {
 				invalid = err
 				b.invalid = true
 				c.markBad()
+				best = c.best()
 				break
 			}
 		}
@@ -259,7 +260,7 @@ func (c *Chain) invalidate(b *block) error {
 	}
 	c.banned[b.hash] = true
 	c.markBad()
-	return c.activate(c.read)
+	return c.activate(c.best(), c.read)
 }
 
 func (c *Chain) reconsider(b *block) error {
@@ -271,7 +272,7 @@ func (c *Chain) reconsider(b *block) error {
 	}
 	c.unban(b)
 	c.markBad()
-	return c.activate(c.read)
+	return c.activate(c.best(), c.read)
 }
 
 // unban forgets the marks on b, on what it stands on and on what stands on it.
