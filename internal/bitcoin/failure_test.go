@@ -1,10 +1,18 @@
 package bitcoin_test
 
 import (
+	"encoding/hex"
+	"flag"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/bitcoin/ledger"
 	"github.com/datestone/datestone/internal/logtree"
 )
 
@@ -73,6 +81,7 @@ func life(r *rig, restart bool) (attempts int) {
 		}
 	}
 	r.covered()
+	r.checkCoins()
 	return len(r.attempts())
 }
 
@@ -87,6 +96,42 @@ func (r *rig) reorg(depth int) {
 	r.t.Helper()
 	if err := r.chain.Reorg(depth); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// checkCoins wants the stored coins to be those that the chain has.
+func (r *rig) checkCoins() {
+	r.t.Helper()
+	coins, err := r.db.Coins(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	scripts := map[string]bool{hex.EncodeToString(r.script(r.status().Address)): true}
+	stored := make(map[string]int64)
+	for _, c := range coins {
+		scripts[hex.EncodeToString(c.Script)] = true
+		if c.Height > 0 {
+			stored[c.Outpoint] = c.Value
+		}
+	}
+	var raw []string
+	for s := range scripts {
+		raw = append(raw, "raw("+s+")")
+	}
+	var reply struct {
+		Unspents []struct {
+			Txid   string
+			Vout   uint32
+			Amount float64
+		}
+	}
+	r.call(&reply, "scantxoutset", "start", raw)
+	chain := make(map[string]int64)
+	for _, u := range reply.Unspents {
+		chain[ledger.Outpoint(u.Txid, u.Vout)] = int64(math.Round(u.Amount * 1e8))
+	}
+	if diff := cmp.Diff(chain, stored); diff != "" {
+		r.t.Errorf("coins of the chain (-) and stored ones (+):\n%s", diff)
 	}
 }
 
@@ -144,4 +189,112 @@ func TestFailureTable(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The line to the node breaks before a transaction is taken, or before the answer is read: each time
+// once, and with every few calls for the whole life.
+func TestBrokenLine(t *testing.T) {
+	short := func(r *rig) { r.config.Birth, r.config.Confirmations = 109, 3 }
+	want := life(newRig(t, short), false)
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("send/after=%v", after), func(t *testing.T) {
+			t.Parallel()
+			for skip := range 100 {
+				r := newRig(t, short)
+				var uses atomic.Int32
+				r.cut.Store(new(func(method string) (bool, bool) {
+					hit := method == "sendrawtransaction" && int(uses.Add(1)) == skip+1
+					return hit && !after, hit && after
+				}))
+				if got := life(r, false); got != want {
+					t.Fatalf("use %d fails: %d transactions, want %d", skip, got, want)
+				}
+				if int(uses.Load()) <= skip {
+					return
+				}
+				r.db.Close()
+			}
+			t.Fatal("transactions are sent without end")
+		})
+		for _, every := range []int32{13, 17, 29} {
+			t.Run(fmt.Sprintf("every %d/after=%v", every, after), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, short)
+				var uses atomic.Int32
+				r.cut.Store(new(func(string) (bool, bool) {
+					hit := uses.Add(1)%every == 0
+					return hit && !after, hit && after
+				}))
+				if got := life(r, false); got != want {
+					t.Fatalf("%d transactions, want %d", got, want)
+				}
+			})
+		}
+	}
+}
+
+var storms = flag.Uint64("storms", 8, "number of random histories in TestStorm")
+
+// Years in a minute: whatever happens in whatever order, every promise holds after every step, and
+// when it is over every entry has an attestation that counts.
+func TestStorm(t *testing.T) {
+	for seed := range *storms {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			storm(t, rand.New(rand.NewPCG(seed, 7)))
+		})
+	}
+}
+
+func storm(t *testing.T, random *rand.Rand) {
+	r := newRig(t, func(r *rig) {
+		r.config.Birth, r.config.Confirmations, r.config.Script, r.epochs = 109, 3, []string{"wpkh", "tr"}[random.IntN(2)], 16
+		r.config.MaxFeeDay = 1_000_000
+	})
+	r.fund(300_000)
+	for range 120 {
+		switch random.IntN(14) {
+		case 0, 1, 2:
+			r.append(1 + random.IntN(3))
+		case 3, 4, 5:
+			r.mine(1 + random.IntN(2))
+		case 6:
+			r.mineEmpty(1)
+		case 7:
+			r.reorg(1 + random.IntN(7))
+		case 8:
+			r.chain.ForgetMempool()
+		case 9:
+			r.chain.SetFeeRate(1000 + random.Int64N(9000))
+		case 10:
+			r.later()
+		case 11:
+			r.restart()
+		case 12:
+			r.faulty.verb = []string{"ConnectBlock", "DisconnectBlock", "SaveAttempt", "MarkSent", "SaveStatus"}[random.IntN(5)]
+			r.faulty.happens, r.faulty.skip, r.faulty.hits = random.IntN(2) == 0, random.IntN(2), 0
+		case 13: // one of our transactions is mined, whichever the miner has seen
+			if all := r.attempts(); len(all) > 0 {
+				r.chain.MineWith(decodeTx(t, all[random.IntN(len(all))].Raw))
+			}
+		}
+		if err := r.try(); err != nil {
+			t.Logf("step: %v", err)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	r.faulty.verb = ""
+	r.chain.SetFeeRate(1000)
+	r.mineEmpty(100)
+	r.fund(300_000)
+	for range 12 {
+		r.later()
+		r.try()
+		r.mine(3)
+	}
+	r.step()
+	r.covered()
+	r.checkCoins()
 }

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync/atomic"
@@ -43,6 +45,40 @@ type rig struct {
 	loop   *anchor.Loop
 	now    time.Time
 	asking atomic.Bool // the rig itself asks the chain
+
+	// cut, when set, is asked of each call whether the connection breaks before or after it is done.
+	cut atomic.Pointer[func(method string) (before, after bool)]
+}
+
+// cutting is the chain's RPC on a line that breaks as cut says.
+func (r *rig) cutting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		cut := r.cut.Load()
+		if cut == nil {
+			next.ServeHTTP(w, request)
+			return
+		}
+		body, err := io.ReadAll(request.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		var call struct{ Method string }
+		before, after := false, false
+		if json.Unmarshal(body, &call) == nil {
+			before, after = (*cut)(call.Method)
+		}
+		if before {
+			panic(http.ErrAbortHandler)
+		}
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		done := httptest.NewRecorder()
+		next.ServeHTTP(done, request)
+		if after {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(done.Code)
+		w.Write(done.Body.Bytes())
+	})
 }
 
 const name = "bitcoin"
@@ -55,10 +91,10 @@ func newRig(t testing.TB, change func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { chain.Close() })
-	server := httptest.NewServer(chain.Handler("user", "secret"))
-	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	r := &rig{t: t, chain: chain, path: filepath.Join(dir, "datestone.db"), now: time.Unix(1_800_000_000, 0).UTC()}
+	server := httptest.NewServer(r.cutting(chain.Handler("user", "secret")))
+	t.Cleanup(server.Close)
 	r.config = bitcoin.Config{
 		Network: "regtest", RPCURL: server.URL, RPCUser: "user", RPCPassword: "secret", KeyFile: filepath.Join(dir, "key"),
 		Interval: bitcoin.Duration(time.Minute), Resend: bitcoin.Duration(time.Second), Confirmations: 6,

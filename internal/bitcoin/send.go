@@ -52,10 +52,10 @@ func (t *Target) replacement(p purse, open []set, head logtree.Head) (order, boo
 		return order{}, false, nil
 	}
 	o := order{head: head, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.config.MaxFee}
+	if !p.payable(current) {
+		return order{}, false, nil
+	}
 	for _, outpoint := range current.Uses {
-		if p.prospect(outpoint) != ready {
-			return order{}, false, nil
-		}
 		o.inputs = append(o.inputs, p.coins[outpoint])
 	}
 	for _, c := range p.free(s) {
@@ -264,8 +264,8 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 			a = h
 			v, err = t.node.send(ctx, a.Raw)
 		}
-		if v == refused && rpcCode(err) != 0 && !p.mineable(a) {
-			continue // as expected; it is watched in case its coin comes back
+		if v == refused && rpcCode(err) != 0 && !p.payable(a) {
+			continue // as expected; it is sent again in case its coin comes back
 		}
 		if err := t.taken(ctx, now, a, v, err); err != nil {
 			return err

@@ -79,17 +79,17 @@ type purse struct {
 	depth  int64
 	coins  map[string]ledger.Coin
 	sets   []set
-	refs   map[string]bool // transactions that are live
+	live   map[string]anchor.Attempt // by transaction
 }
 
 func newPurse(height, depth int64, coins []ledger.Coin, attempts []anchor.Attempt) purse {
-	p := purse{height: height, depth: depth, coins: make(map[string]ledger.Coin), sets: group(attempts), refs: make(map[string]bool)}
+	p := purse{height: height, depth: depth, coins: make(map[string]ledger.Coin), sets: group(attempts), live: make(map[string]anchor.Attempt)}
 	for _, c := range coins {
 		p.coins[c.Outpoint] = c
 	}
 	for _, a := range attempts {
 		if a.State == anchor.Live {
-			p.refs[a.Ref] = true
+			p.live[a.Ref] = a
 		}
 	}
 	return p
@@ -101,19 +101,19 @@ type prospect int
 const (
 	ready   prospect = iota // it is in the best chain and unspent
 	pending                 // it left the best chain and may well come back
-	gone                    // it is spent, or left the best chain long ago
+	gone                    // it is spent, or left the best chain long ago, or never was
 )
 
 func (p purse) prospect(outpoint string) prospect {
 	c, ok := p.coins[outpoint]
 	switch {
-	case ok && c.Height > 0 && c.SpentBy == "":
-		return ready
-	case ok && c.Height > 0:
+	case !ok:
 		return gone
-	case len(outpoint) > 64 && p.refs[outpoint[:64]]:
-		return pending // the change of a live attempt
-	case ok && p.height-c.Lost < p.depth:
+	case c.Height > 0:
+		return ready
+	}
+	// The change of an attempt comes back with that; other coins are given up after a while.
+	if a, ours := p.live[outpoint[:64]]; ours && p.mineable(a) || !ours && p.height-c.Lost < p.depth {
 		return pending
 	}
 	return gone
@@ -130,8 +130,14 @@ func (p purse) open() []set {
 	return open
 }
 
+// mineable says whether every coin of an attempt is there or may well come back.
 func (p purse) mineable(a anchor.Attempt) bool {
 	return !slices.ContainsFunc(a.Uses, func(outpoint string) bool { return p.prospect(outpoint) == gone })
+}
+
+// payable says whether every coin of an attempt is there.
+func (p purse) payable(a anchor.Attempt) bool {
+	return !slices.ContainsFunc(a.Uses, func(outpoint string) bool { return p.prospect(outpoint) != ready })
 }
 
 // coinbaseDepth is how deep a coinbase must be to be spent by the next block.
