@@ -32,6 +32,7 @@ type nodeWallet struct {
 	kind string // of new addresses: bech32 or bech32m
 	net  network
 	to   string // the address for funding, once it is known
+	next []byte // the script for change that the next transaction gets
 }
 
 func newNodeWallet(c Config, net network, n node) *nodeWallet {
@@ -150,7 +151,11 @@ func (w *nodeWallet) locate(ctx context.Context, c ledger.Coin) (int64, error) {
 	return tx.Height, nil
 }
 
+// change asks for a new address only when the last one was used.
 func (w *nodeWallet) change(ctx context.Context) ([]byte, error) {
+	if w.next != nil {
+		return w.next, nil
+	}
 	var text string
 	if err := w.ask(ctx, &text, "getrawchangeaddress", w.kind); err != nil {
 		return nil, strange(err)
@@ -159,7 +164,8 @@ func (w *nodeWallet) change(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, strange(fmt.Errorf("getrawchangeaddress: %w", err))
 	}
-	return txscript.PayToAddrScript(to)
+	w.next, err = txscript.PayToAddrScript(to)
+	return w.next, err
 }
 
 func (w *nodeWallet) sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Coin) (*wire.MsgTx, error) {
@@ -199,5 +205,6 @@ func (w *nodeWallet) sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Co
 	if signed.TxHash() != tx.TxHash() {
 		return nil, strange(errors.New("the wallet signed another transaction than it was given"))
 	}
+	w.next = nil
 	return signed, nil
 }

@@ -74,18 +74,16 @@ func (l *live) try() error {
 	return l.loop.Step(l.t.Context(), l.now)
 }
 
-func (l *live) step() {
-	l.t.Helper()
-	if err := l.try(); err != nil {
-		l.t.Fatalf("step: %v", err)
-	}
-}
-
+// want steps until a step ends in this state: reading blocks may take some.
 func (l *live) want(code anchor.Code) {
 	l.t.Helper()
-	if err := l.try(); anchor.CodeOf(err) != code {
-		l.t.Fatalf("the step ended with %q (%v), want %q", anchor.CodeOf(err), err, code)
-	}
+	testnode.Eventually(l.t, 30*time.Second, "the state is "+string(code), func() bool {
+		err := l.try()
+		if err != nil {
+			l.t.Logf("step: %v", err)
+		}
+		return anchor.CodeOf(err) == code
+	})
 }
 
 // until steps until it is so.
