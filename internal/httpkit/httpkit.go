@@ -16,7 +16,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Error is an answer that is not a success.
@@ -45,8 +48,39 @@ type Surface struct {
 	Fail func(w http.ResponseWriter, r *http.Request, e *Error)
 	// Observe, when set, is told of each answer.
 	Observe func(route string, status int, took time.Duration)
-	// Log receives answers from 500 on. Default slog.Default().
+	// Log receives answers from 500 on, a bounded number a second: when the disk is full thousands
+	// fail. Default slog.Default().
 	Log *slog.Logger
+
+	once    sync.Once
+	lines   *rate.Limiter
+	omitted atomic.Int64 // lines since the last one
+}
+
+const (
+	linesPerSecond = 5
+	linesAtOnce    = 20
+)
+
+// logFailure writes one line unless there have been too many.
+func (s *Surface) logFailure(r *http.Request, level slog.Level, route, id string, e *Error) {
+	s.once.Do(func() { s.lines = rate.NewLimiter(linesPerSecond, linesAtOnce) })
+	if !s.lines.Allow() {
+		s.omitted.Add(1)
+		return
+	}
+	log := s.logger()
+	if n := s.omitted.Swap(0); n > 0 {
+		log = log.With("omitted", n)
+	}
+	log.Log(r.Context(), level, "a request failed", "route", route, "request", id, "status", e.Status, "err", e.Err)
+}
+
+func (s *Surface) logger() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
 }
 
 // Handle makes a handler into an http.Handler. route names it in metrics and logs.
@@ -54,10 +88,6 @@ type Surface struct {
 // A handler that reads a body reads it with [ReadBody]; until then, and between requests, the
 // connection counts as waiting for its client and may be closed when the server runs out of room.
 func (s *Surface) Handle(route string, h Handler) http.Handler {
-	log := s.Log
-	if log == nil {
-		log = slog.Default()
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := recorders.Get().(*recorder)
@@ -73,7 +103,7 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 				if cause == http.ErrAbortHandler {
 					panic(cause)
 				}
-				log.Error("a request handler panicked", "route", route, "request", id[0], "cause", cause, "stack", string(debug.Stack()))
+				s.logger().Error("a request handler panicked", "route", route, "request", id[0], "cause", cause, "stack", string(debug.Stack()))
 				s.fail(rec, r, &Error{Status: http.StatusInternalServerError, Message: "internal error"})
 			}
 			if s.Observe != nil {
@@ -95,7 +125,7 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 			if e.Status == http.StatusServiceUnavailable {
 				level = slog.LevelWarn
 			}
-			log.Log(r.Context(), level, "a request failed", "route", route, "request", id[0], "status", e.Status, "err", e.Err)
+			s.logFailure(r, level, route, id[0], e)
 		}
 		s.fail(rec, r, e)
 	})

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,6 +99,27 @@ func TestAnAnswerThatBeganIsCutOff(t *testing.T) {
 	if err == nil {
 		t.Error("a broken answer arrived as if it were whole")
 	}
+}
+
+// TestFailuresAreLoggedInBounds: a full disk is not made fuller by the log.
+func TestFailuresAreLoggedInBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		s := plain(slog.New(slog.NewTextHandler(&logged, nil)))
+		h := s.Handle("x", func(http.ResponseWriter, *http.Request) error { return &Error{Status: 503, Message: "later"} })
+		for range 1000 {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}
+		if n := strings.Count(logged.String(), "\n"); n != linesAtOnce {
+			t.Errorf("%d lines, want %d", n, linesAtOnce)
+		}
+		time.Sleep(time.Second)
+		logged.Reset()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if want := fmt.Sprintf("omitted=%d", 1000-linesAtOnce); !strings.Contains(logged.String(), want) {
+			t.Errorf("logged %q, want %s", &logged, want)
+		}
+	})
 }
 
 func TestRequestID(t *testing.T) {

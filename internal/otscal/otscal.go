@@ -204,7 +204,9 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 	if len(commitment) != logtree.EntrySize {
 		return errUnknown
 	}
-	proof, err := s.calendar.Proof(r.Context(), commitment)
+	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
+	defer cancel()
+	proof, err := s.calendar.Proof(ctx, commitment)
 	switch {
 	case errors.Is(err, calendar.ErrUnknown):
 		return errUnknown

@@ -33,9 +33,13 @@ type report struct {
 	at      time.Time
 }
 
-// reportAge is how long a report is given out again, so that a crowd at the status page costs one
-// read of the store.
-const reportAge = time.Second
+const (
+	// reportAge is how long a report is given out again, so that a crowd at the status page costs one
+	// read of the store.
+	reportAge = time.Second
+	// readWithin bounds what a request may ask of the store.
+	readWithin = 10 * time.Second
+)
 
 // reporter reads reports.
 type reporter struct {
@@ -51,6 +55,9 @@ func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
 	if age := now.Sub(r.last.at); age >= 0 && age < reportAge && !r.last.at.IsZero() {
 		return r.last, nil
 	}
+	// The one who reads does it for all who wait: it goes on when its own client leaves.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin)
+	defer cancel()
 	head, err := r.store.Head(ctx)
 	if err != nil {
 		return report{}, err
