@@ -141,7 +141,7 @@ func bareCommit(ctx context.Context, dir string) (time.Duration, error) {
 
 func tip(i int) [32]byte { return sha256.Sum256(fmt.Append(nil, i)) }
 
-// fill makes a log of n entries in the folder, where datestoned looks for it.
+// fill makes a log of n entries in the folder of a datestoned.
 func fill(ctx context.Context, dir string, n int) error {
 	db, err := store.Open(ctx, filepath.Join(dir, "datestone.db"), store.Options{})
 	if err != nil {
@@ -168,7 +168,7 @@ func (l *lab) get(ctx context.Context, sizes []int) error {
 		if err != nil {
 			return err
 		}
-		if err := fill(ctx, dir, n); err != nil {
+		if err := fill(ctx, filepath.Join(dir, "calendar"), n); err != nil {
 			return err
 		}
 		if err := l.getFrom(ctx, dir, n); err != nil {
