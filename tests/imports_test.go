@@ -34,6 +34,7 @@ var allowed = map[string]map[string]string{
 		"ots/headers": "block headers",
 	},
 	"cmd/datestoned": {
+		"internal/bitcoin":  "wallet new makes a key",
 		"internal/server":   "serve and dev",
 		"internal/devchain": "dev's chain",
 		"internal/fsck":     "the fsck command",
