@@ -259,7 +259,7 @@ func TestRefusedByTheParser(t *testing.T) {
 	})
 }
 
-// TestALieDoesNotReachTheNeighbour: what follows a body of the announced length is another request,
+// TestPipelining: what follows a body of the announced length is another request,
 // and it gets an answer of its own or ends the connection; the answers keep their order.
 func TestPipelining(t *testing.T) {
 	addr := serve(t, scripted{}, nothing{}, httpkit.Limits{})
