@@ -159,3 +159,36 @@ func TestRealNodeLockedWallet(t *testing.T) {
 		t.Fatalf("the next set is %s, want the change of %s", set, first.Ref)
 	}
 }
+
+// A real node has deleted blocks that were not read yet: the state names it, the node is made to ask
+// its peer for them, and when it has them everything goes on.
+func TestRealNodePruned(t *testing.T) {
+	t.Parallel()
+	pruned := testnode.Bitcoind(t, "-txindex=0", "-prune=1", "-fastprune")
+	full := testnode.Bitcoind(t)
+	full.Mine(t, 1)
+	pruned.Connect(t, full)
+	pruned.Synced(t, full)
+	l, a := anchored(t, pruned)
+	pruned.Mine(t, 1)
+	full.Synced(t, pruned)
+	full.Mine(t, 900)
+	pruned.Synced(t, full)
+	var deleted int64
+	pruned.Must(t, &deleted, "pruneblockchain", 500)
+	if deleted < 120 {
+		t.Fatalf("the node deleted blocks up to %d only", deleted)
+	}
+	named := false
+	l.until("the attestation counts", func() bool {
+		s, err := l.db.Targets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		named = named || s[0].Code == anchor.NodePruned
+		return l.state(a.Ref) == logtree.Counted
+	})
+	if !named {
+		t.Error("the status never said that blocks are missing")
+	}
+}
