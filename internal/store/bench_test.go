@@ -100,3 +100,24 @@ func BenchmarkInclusion(b *testing.B) {
 		b.Logf("%d entries take %.1f bytes each", n, float64(info.Size())/float64(n))
 	}
 }
+
+// BenchmarkAttestations finds what the proof of a random entry uses among a thousand attestations.
+func BenchmarkAttestations(b *testing.B) {
+	db := fill(b, filepath.Join(b.TempDir(), "datestone.db"), 1)
+	if _, err := db.write.Exec(`INSERT INTO target (name, genesis, height, status, updated) VALUES ('bitcoin', '', 2000, '{}', 0)`); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 1000 {
+		if _, err := db.write.Exec(`INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed)
+			VALUES ('bitcoin', 'log', 0, $1, $2, $3, $1, $2, 0, $4, 1, 0)`, (i+1)*1000, make([]byte, 32), make([]byte, 800), fmt.Sprint(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		all, err := db.Attestations(b.Context(), logtree.Position(rand.IntN(1_000_000)))
+		if err != nil || len(all) != 1 {
+			b.Fatal(all, err)
+		}
+	}
+}

@@ -37,7 +37,7 @@ type DB struct {
 
 	statements sync.Map             // query text -> *sql.Stmt on read
 	hot        map[string]*sql.Stmt // hotTexts on write
-	nodes      nodeCache
+	tiles      tileCache
 	epochMax   int64
 	mark       *Mark
 	commit     func(*sql.Tx) error // tests put faults here
