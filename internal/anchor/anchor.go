@@ -165,6 +165,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
+// Announce saves what is known of the target before it is asked anything, so that its network, and
+// that nothing is known of its chain yet, can be seen at once.
+func (l *Loop) Announce(ctx context.Context) error {
+	return l.report(ctx, l.now(), Faultf(Starting, nil, "Starting: the target has not been asked yet."))
+}
+
 // Step does what there is to do at this time: it looks at the target, brings it the next head if that
 // is due, and saves the target's status. The error is the one that the status names.
 func (l *Loop) Step(ctx context.Context, now time.Time) error {
@@ -261,7 +267,7 @@ func (l *Loop) report(ctx context.Context, now time.Time, err error) error {
 		} else {
 			s.Message = "The database cannot be read or written; look into the log."
 		}
-		if s.Code != Scanning {
+		if s.Code != Scanning && s.Code != Starting {
 			l.lastError, l.errorAt = err.Error(), now
 		}
 	}
@@ -286,7 +292,7 @@ func (l *Loop) report(ctx context.Context, now time.Time, err error) error {
 
 func (l *Loop) logChange(s Status, err error) {
 	switch {
-	case s.Code == OK || s.Code == Scanning:
+	case s.Code == OK || s.Code == Scanning || s.Code == Starting:
 		l.log.Info("target state", "code", s.Code, "height", s.Height)
 	case s.Code.NeedsPerson():
 		l.log.Error("target state", "code", s.Code, "message", s.Message, "error", err)

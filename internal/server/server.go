@@ -31,9 +31,11 @@ type Options struct {
 	Listener net.Listener
 }
 
-// loop is something that runs until its context ends.
+// loop is what brings heads to a target until its context ends.
 type loop interface {
 	Run(ctx context.Context) error
+	// Announce makes it known before it runs.
+	Announce(ctx context.Context) error
 }
 
 // Server is the daemon. Make one with Open.
@@ -88,6 +90,11 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	health.submit = s.calendar.Submit
 	if s.targets, err = targets(c, s.db, s.log); err != nil {
 		return nil, err
+	}
+	for name, target := range s.targets {
+		if err := target.Announce(ctx); err != nil {
+			return nil, fmt.Errorf("target %s: %w", name, err)
+		}
 	}
 	surface, err := otscal.New(s.calendar, s.db, otscal.Config{
 		URI: c.URI, Version: o.Version, Log: s.log, Observe: numbers.answered,

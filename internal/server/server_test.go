@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
@@ -285,10 +286,41 @@ func TestOccupiedAddress(t *testing.T) {
 	runServer(t, Config{Data: dir})
 }
 
+// A node that never answered is a state that the status page names, under the network's mark, from the
+// first request on.
+func TestANodeThatNeverAnswered(t *testing.T) {
+	ln := listen(t)
+	ln.Close()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "wallet.key")
+	if err := bitcoin.GenerateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	s := runServer(t, Config{Data: dir, Targets: "configured", Bitcoin: bitcoin.Config{
+		Network: "regtest", RPCURL: "http://" + ln.Addr().String(), RPCUser: "u", RPCPassword: "p", KeyFile: key,
+	}})
+	base := "http://" + s.Addr().String()
+	if _, page := get(t, base+"/"); !strings.Contains(page, "TEST NETWORK") {
+		t.Errorf("the first page does not name the network: %s", page)
+	}
+	submit(t, base, "digest")
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, page := get(t, base+"/")
+		if strings.Contains(page, "TEST NETWORK") && strings.Contains(page, "does not answer") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the page does not say that the node is down: %s", page)
+		}
+	}
+}
+
 // failing is a target that ends at once.
 type failing struct{ err error }
 
-func (f failing) Run(context.Context) error { return f.err }
+func (f failing) Run(context.Context) error    { return f.err }
+func (failing) Announce(context.Context) error { return nil }
 
 func TestAPartThatEndsEndsTheServer(t *testing.T) {
 	c := Defaults()

@@ -41,13 +41,9 @@ func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis stri
 	if err == nil || !errors.Is(err, ErrNotFound) {
 		return have, err
 	}
-	text, err := json.Marshal(anchor.Status{Target: target, Code: anchor.Starting, Message: "Starting.", Height: -1, Updated: now})
-	if err != nil {
-		return "", fmt.Errorf("pinning target %s: %w", target, err)
-	}
 	err = db.update(ctx, func(tx tx) error {
-		if _, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, $2, 0, $3, $4) ON CONFLICT (name) DO NOTHING`,
-			target, genesis, string(text), micros(now)); err != nil {
+		if _, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, $2, 0, '{}', $3)
+			ON CONFLICT (name) DO UPDATE SET genesis = EXCLUDED.genesis WHERE target.genesis = ''`, target, genesis, micros(now)); err != nil {
 			return err
 		}
 		return tx.row(ctx, `SELECT genesis FROM target WHERE name = $1`, target).Scan(&have)
@@ -63,7 +59,7 @@ func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis stri
 func (db *DB) Genesis(ctx context.Context, target string) (string, error) {
 	var genesis string
 	err := db.queryRow(ctx, `SELECT genesis FROM target WHERE name = $1`, []any{target}, &genesis)
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && genesis == "" {
 		return "", ErrNotFound
 	} else if err != nil {
 		return "", fmt.Errorf("reading target %s: %w", target, err)
@@ -71,14 +67,15 @@ func (db *DB) Genesis(ctx context.Context, target string) (string, error) {
 	return genesis, nil
 }
 
-// SaveStatus keeps what a pinned target says of itself. It does nothing for one that is not pinned.
+// SaveStatus keeps what a target says of itself, which need not be pinned yet: its node may be down.
 func (db *DB) SaveStatus(ctx context.Context, now time.Time, s anchor.Status) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("saving the status of target %s: %w", s.Target, err)
 	}
 	err = db.update(ctx, func(tx tx) error {
-		_, err := tx.exec(ctx, `UPDATE target SET status = $2, updated = $3 WHERE name = $1`, s.Target, string(text), micros(now))
+		_, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, '', 0, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET status = EXCLUDED.status, updated = EXCLUDED.updated`, s.Target, string(text), micros(now))
 		return err
 	})
 	if err != nil {

@@ -28,7 +28,8 @@ CREATE TABLE epoch (
 	reason TEXT NOT NULL
 );
 
--- The targets as they were last seen: status is what the target says of itself, as JSON.
+-- The targets as they were last seen: status is what the target says of itself, as JSON. genesis is the
+-- hash of its chain's first block, for good, and empty until the node was reached once.
 CREATE TABLE target (
 	name    TEXT PRIMARY KEY,
 	genesis TEXT NOT NULL,
