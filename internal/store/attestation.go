@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"sort"
+	"sync"
 
 	"github.com/datestone/datestone/internal/logtree"
 )
@@ -12,15 +15,28 @@ const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.
 
 // Attestations returns, for each target that has one, the attestation that a proof of the entry at p
 // uses: the counted one of the smallest head above p, else the mined one of the smallest. Lowest
-// block first.
+// block first. The caller must not change them.
 func (db *DB) Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error) {
+	version := db.version.Load()
+	if all, ok := db.attested.get(version, p); ok {
+		return all, nil
+	}
+	all, err := db.readAttestations(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+	}
+	db.attested.put(version, p, all)
+	return all, nil
+}
+
+func (db *DB) readAttestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error) {
 	rows, err := db.query(ctx, `SELECT `+attestationColumns+`, t.height
 		FROM target t JOIN attestation a ON a.id = COALESCE(
 			(SELECT c.id FROM attestation c WHERE c.purpose = 'log' AND c.target = t.name AND c.epoch = $1 AND c.state = 1 AND c.size > $2 ORDER BY c.size LIMIT 1),
 			(SELECT m.id FROM attestation m WHERE m.purpose = 'log' AND m.target = t.name AND m.epoch = $1 AND m.state = 0 AND m.size > $2 ORDER BY m.size LIMIT 1))
 		ORDER BY a.height, a.id`, p.Epoch(), p.Index())
 	if err != nil {
-		return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+		return nil, err
 	}
 	defer rows.Close()
 	var all []logtree.Attestation
@@ -28,12 +44,72 @@ func (db *DB) Attestations(ctx context.Context, p logtree.Position) ([]logtree.A
 		var tip int64
 		a, err := scanAttestation(rows, &tip)
 		if err != nil {
-			return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+			return nil, err
 		}
 		a.Tip = tip
 		all = append(all, a)
 	}
 	return all, rows.Err()
+}
+
+// attestedCache remembers answers of Attestations. What holds for a position holds for those after it, up to
+// the smallest head of the answer. It forgets everything when anything but the log was written: this
+// process is the only writer of its database.
+type attestedCache struct {
+	mu      sync.Mutex
+	version int64
+	spans   []span // of one epoch each, by position, apart from each other; at most attestedSpans
+}
+
+// span is the answer for the positions from first to before.
+type span struct {
+	first, before logtree.Position
+	all           []logtree.Attestation
+}
+
+const attestedSpans = 1024
+
+// find is the place of the first span that ends above p.
+func (c *attestedCache) find(p logtree.Position) int {
+	return sort.Search(len(c.spans), func(i int) bool { return c.spans[i].before > p })
+}
+
+func (c *attestedCache) get(version int64, p logtree.Position) ([]logtree.Attestation, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.find(p); version == c.version && i < len(c.spans) && c.spans[i].first <= p {
+		return c.spans[i].all, true
+	}
+	return nil, false
+}
+
+// put keeps an answer that was read after the version was.
+func (c *attestedCache) put(version int64, p logtree.Position, all []logtree.Attestation) {
+	if len(all) == 0 {
+		return
+	}
+	end := all[0].Head.Size
+	for _, a := range all {
+		end = min(end, a.Head.Size)
+	}
+	before, err := logtree.At(p.Epoch(), end)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if version < c.version {
+		return
+	}
+	if version > c.version || len(c.spans) >= attestedSpans {
+		c.version, c.spans = version, nil
+	}
+	i := c.find(p)
+	if i < len(c.spans) && c.spans[i].first < before {
+		c.spans[i].first = min(c.spans[i].first, p)
+		return
+	}
+	c.spans = slices.Insert(c.spans, i, span{p, before, all})
 }
 
 // scanAttestation reads attestationColumns, and what follows them into more.

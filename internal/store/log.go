@@ -18,7 +18,7 @@ const defaultEpochEntries = logtree.MaxEpochEntries
 func (db *DB) Append(ctx context.Context, now time.Time, tips [][32]byte) ([]logtree.Entry, error) {
 	entries := make([]logtree.Entry, 0, len(tips))
 	var head logtree.Head
-	err := db.update(ctx, func(tx tx) error {
+	err := db.append(ctx, func(tx tx) error {
 		h, edge, err := tx.lockHead(ctx)
 		if err != nil {
 			return err

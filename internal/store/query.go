@@ -17,6 +17,14 @@ var hotTexts = []string{selectHead, insertEntry, updateHead}
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again.
 func (db *DB) update(ctx context.Context, f func(tx) error) error {
+	// Both before and after: what is read meanwhile may be either state.
+	db.version.Add(1)
+	defer db.version.Add(1)
+	return db.append(ctx, f)
+}
+
+// append is update for what changes the log alone.
+func (db *DB) append(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite"
@@ -38,6 +39,8 @@ type DB struct {
 	statements sync.Map             // query text -> *sql.Stmt on read
 	hot        map[string]*sql.Stmt // hotTexts on write
 	tiles      tileCache
+	version    atomic.Int64 // moves with every write but appends
+	attested   attestedCache
 	epochMax   int64
 	mark       *Mark
 	commit     func(*sql.Tx) error // tests put faults here
