@@ -65,7 +65,7 @@ type Config struct {
 	Rate int
 	// Waiting is the number of digests that may wait for a commit; more are refused. Default 65,536.
 	Waiting int
-	// Patience bounds how long a digest waits to be committed. Default 10 s.
+	// Patience bounds how long a batch, and so a digest, waits to be committed. Default 10 s.
 	Patience time.Duration
 	// Observe, when set, is told of each commit: how many digests, how long, and its error.
 	Observe func(digests int, took time.Duration, err error)
@@ -90,10 +90,14 @@ type Calendar struct {
 // the batch; the rest is set by Run before done is closed.
 type batch struct {
 	leaves [][32]byte
-	done   chan struct{}
-	tree   *ots.Tree
-	entry  logtree.Entry
-	err    error
+
+	patience *time.Timer   // closes expired unless it is stopped
+	expired  chan struct{} // when it is closed nobody waits for the batch any more
+
+	done  chan struct{}
+	tree  *ots.Tree
+	entry logtree.Entry
+	err   error
 }
 
 // New makes a calendar over a store. It does nothing until Run.
@@ -148,13 +152,11 @@ func (c *Calendar) Submit(ctx context.Context, digest []byte) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	patience := time.NewTimer(c.config.Patience)
-	defer patience.Stop()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-	case <-patience.C:
+	case <-b.expired:
 		return Receipt{}, fmt.Errorf("%w: the commit takes longer than %v", ErrUnavailable, c.config.Patience)
 	}
 	if b.err != nil {
@@ -175,7 +177,9 @@ func (c *Calendar) join(leaf [32]byte) (*batch, int, error) {
 		return nil, 0, fmt.Errorf("%w: %d digests are waiting", ErrUnavailable, c.waiting)
 	}
 	if len(c.batches) == 0 || len(c.batches[len(c.batches)-1].leaves) == MaxBatch {
-		c.batches = append(c.batches, &batch{done: make(chan struct{})})
+		b := &batch{expired: make(chan struct{}), done: make(chan struct{})}
+		b.patience = time.AfterFunc(c.config.Patience, func() { close(b.expired) })
+		c.batches = append(c.batches, b)
 	}
 	b := c.batches[len(c.batches)-1]
 	b.leaves = append(b.leaves, leaf)
@@ -257,6 +261,7 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) {
 		if b.err = err; err == nil {
 			b.entry = entries[i]
 		}
+		b.patience.Stop()
 		close(b.done)
 	}
 	c.config.Observe(digests, time.Since(start), err)

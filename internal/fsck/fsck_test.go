@@ -63,12 +63,12 @@ type made struct {
 func build(t *testing.T) made {
 	t.Helper()
 	m := made{t: t, path: filepath.Join(t.TempDir(), "datestone.db")}
-	db, err := store.Open(t.Context(), m.path, store.Options{EpochEntries: 20})
+	db, err := store.Open(t.Context(), m.path, store.Options{EpochEntries: 80})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var tips [][32]byte
-	for i := range 33 {
+	for i := range 93 {
 		tips = append(tips, sha256.Sum256([]byte{byte(i)}))
 	}
 	if _, err := db.Append(t.Context(), now, tips[:10]); err != nil {
@@ -135,7 +135,7 @@ func (m made) check() *fsck.Report {
 func TestCleanLog(t *testing.T) {
 	m := build(t)
 	r := m.check()
-	if !r.Clean() || r.Entries != 34 || r.Epochs != 2 || r.Attestations != 1 || r.Attempts != 1 || len(r.Unchecked) != 0 {
+	if !r.Clean() || r.Entries != 94 || r.Epochs != 2 || r.Attestations != 1 || r.Attempts != 1 || len(r.Unchecked) != 0 {
 		t.Errorf("a log of two epochs: %+v", r)
 	}
 }
@@ -154,6 +154,8 @@ func TestDamage(t *testing.T) {
 		"nodes are missing":      {func(m *made) { m.sql(`UPDATE entry SET nodes = $1 WHERE position = 7`, zero) }, "entry 0/7: its 1 stored nodes"},
 		"missing entry":          {func(m *made) { m.sql(`DELETE FROM entry WHERE position = 6`) }, "entry 0/6: it is missing"},
 		"missing last entry":     {func(m *made) { m.sql(`DELETE FROM entry WHERE position = (SELECT MAX(position) FROM entry)`) }, "entry 1/13"},
+		"leaves":                 {func(m *made) { m.sql(`UPDATE tile SET leaves = $1`, make([]byte, 64*32)) }, "the leaves from entry 0/0 on"},
+		"missing leaves":         {func(m *made) { m.sql(`DELETE FROM tile`) }, "the leaves from entry 0/0 on"},
 		"all of an epoch":        {func(m *made) { m.sql(`DELETE FROM entry WHERE position < 100`) }, "entry 0/0"},
 		"edge":                   {func(m *made) { m.sql(`UPDATE head SET edge = $1`, append(zero, append(zero, zero...)...)) }, "the head: its stored edge"},
 		"link":                   {func(m *made) { m.sql(`UPDATE entry SET tip = $1 WHERE position = $2`, zero, int64(1)<<48) }, "entry 1/0: it should begin"},

@@ -3,7 +3,9 @@ package fsck
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
@@ -97,6 +99,7 @@ func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (ed
 		return nil, false, err
 	}
 	next := first
+	var run [][32]byte // leaves since the last whole run
 	for index := int64(0); index < h.Size; {
 		rows, err := c.db.Entries(ctx, next, int(min(rowsAtOnce, h.Size-index)))
 		if err != nil {
@@ -121,6 +124,12 @@ func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (ed
 			}
 			edge = grown
 			index, next = index+1, next+1
+			if run = append(run, row.Entry.Leaf()); len(run) == store.TileEntries {
+				if err := c.compareRun(ctx, next-store.TileEntries, run); err != nil {
+					return nil, false, err
+				}
+				run = run[:0]
+			}
 			c.report.Entries++
 			if err := c.compare(headKey{h.Epoch, index}, edge); err != nil {
 				return nil, false, err
@@ -148,6 +157,18 @@ func (c *checker) compare(key headKey, edge logtree.Edge) error {
 		if claim.root != root {
 			c.report.problem(claim.where, "it has the root %s for %d entries of epoch %d, and they give %s", short(claim.root), key.size, key.epoch, short(root))
 		}
+	}
+	return nil
+}
+
+// compareRun checks the leaves that are kept for a whole run of entries.
+func (c *checker) compareRun(ctx context.Context, first logtree.Position, want [][32]byte) error {
+	got, err := c.db.Leaves(ctx, first)
+	if err != nil && !errors.Is(err, logtree.ErrInconsistent) {
+		return err
+	}
+	if err != nil || !slices.Equal(got, want) {
+		c.report.problem("the leaves from entry "+first.String()+" on", "what is kept of them is not what the %d entries give", len(want))
 	}
 	return nil
 }

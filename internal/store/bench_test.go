@@ -68,7 +68,8 @@ func fill(b *testing.B, path string, n int) *DB {
 	return db
 }
 
-// BenchmarkInclusion reads what a proof needs of a random entry, in a short log and in a long one.
+// BenchmarkInclusion reads what a proof needs of a random entry, in a short log and in a long one. It
+// begins with nothing remembered.
 func BenchmarkInclusion(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		path := filepath.Join(b.TempDir(), "datestone.db")

@@ -97,6 +97,8 @@ func (t tx) setHead(ctx context.Context, h *logtree.Head, edge logtree.Edge) (er
 
 const (
 	insertEntry = `INSERT INTO entry (position, tip, nodes, at) VALUES ($1, $2, $3, $4)`
+	insertTile  = `INSERT INTO tile (position, leaves) VALUES ($1, $2)`
+	selectTips  = `SELECT position, tip FROM entry WHERE position >= $1 AND position <= $2 ORDER BY position`
 	updateHead  = `UPDATE head SET epoch = $1, size = $2, edge = $3 WHERE id = 1`
 )
 
@@ -111,8 +113,45 @@ func (t tx) add(ctx context.Context, now time.Time, h logtree.Head, edge logtree
 	if err != nil {
 		return logtree.Entry{}, nil, err
 	}
-	_, err = t.exec(ctx, insertEntry, int64(p), tip[:], logtree.Edge(nodes).Bytes(), micros(now))
-	return entry, edge, err
+	if _, err := t.exec(ctx, insertEntry, int64(p), tip[:], logtree.Edge(nodes).Bytes(), micros(now)); err != nil {
+		return logtree.Entry{}, nil, err
+	}
+	if p.Index()%tileWidth == tileWidth-1 {
+		if err := t.addTile(ctx, p-tileWidth+1); err != nil {
+			return logtree.Entry{}, nil, err
+		}
+	}
+	return entry, edge, nil
+}
+
+// addTile keeps the leaves of the whole run of entries from first on.
+func (t tx) addTile(ctx context.Context, first logtree.Position) error {
+	rows, err := t.rows(ctx, selectTips, int64(first), int64(first)+tileWidth-1)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	leaves := make([]byte, 0, 32*tileWidth)
+	for rows.Next() {
+		var p int64
+		var tip []byte
+		if err := rows.Scan(&p, &tip); err != nil {
+			return err
+		}
+		h, err := nodeHash(logtree.Position(p), tip, nil, 0)
+		if err != nil {
+			return err
+		}
+		leaves = append(leaves, h[:]...)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if len(leaves) != 32*tileWidth {
+		return fmt.Errorf("the run from %v on has %d entries: %w", first, len(leaves)/32, logtree.ErrInconsistent)
+	}
+	_, err = t.exec(ctx, insertTile, int64(first), leaves)
+	return err
 }
 
 // beginEpoch records the end of the epoch of h and returns the new epoch's head after its first
@@ -179,6 +218,31 @@ func scanEpochs(rows *sql.Rows) ([]logtree.Head, error) {
 	}
 	return heads, rows.Err()
 }
+
+// Leaves reads the leaf hashes that are kept for the run of 64 entries from first on: none where the run is
+// not whole.
+func (db *DB) Leaves(ctx context.Context, first logtree.Position) ([][32]byte, error) {
+	var b []byte
+	err := db.queryRow(ctx, selectLeaves, []any{int64(first)}, &b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the leaves from %v on: %w", first, err)
+	}
+	if len(b) != 32*tileWidth {
+		return nil, fmt.Errorf("the leaves from %v on have %d bytes: %w", first, len(b), logtree.ErrInconsistent)
+	}
+	leaves := make([][32]byte, tileWidth)
+	for i := range leaves {
+		leaves[i] = [32]byte(b[32*i:])
+	}
+	return leaves, nil
+}
+
+const selectLeaves = `SELECT leaves FROM tile WHERE position = $1`
+
+// TileEntries is the number of entries whose leaves are kept together.
+const TileEntries = tileWidth
 
 // Epochs reads the stored state of the log at one moment, for those who check it: the heads of ended
 // epochs, and the current epoch with its right edge. The current head's root is left to the edge.

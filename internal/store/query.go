@@ -12,7 +12,7 @@ type tx struct {
 }
 
 // hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
-var hotTexts = []string{selectHead, insertEntry, updateHead}
+var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again.
@@ -63,6 +63,9 @@ func (t tx) row(ctx context.Context, text string, args ...any) *sql.Row {
 }
 
 func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if s, ok := t.hot[text]; ok {
+		return t.StmtContext(local(ctx), s).QueryContext(local(ctx), args...)
+	}
 	return t.QueryContext(ctx, text, args...)
 }
 

@@ -1,13 +1,13 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/datestone/datestone/internal/logtree"
 )
@@ -16,7 +16,7 @@ import (
 // tileWidth nodes of the level that it stands on, which is a multiple of tileLevels. The entries that
 // completed those nodes keep all of it.
 const (
-	tileLevels = 3
+	tileLevels = 6
 	tileWidth  = 1 << tileLevels
 )
 
@@ -38,7 +38,8 @@ func (k tileKey) row(i int) int64 {
 	return logtree.Node{Level: k.level, N: k.n*tileWidth + int64(i)}.Index()
 }
 
-// tile holds its levels one after the other: eight nodes, four, and two.
+// tile holds its levels one after the other, each half as wide as the one below. One on the right edge has
+// not all its nodes yet.
 type tile struct {
 	nodes [2 * tileWidth][32]byte
 	have  [2 * tileWidth]bool
@@ -76,77 +77,51 @@ func (t *tile) add(k tileKey, i int, tip, stored []byte) error {
 	return nil
 }
 
+// wholeTile is the tile over these leaves.
+func wholeTile(leaves [][32]byte) *tile {
+	t := new(tile)
+	copy(t.nodes[:], leaves)
+	below := t.nodes[:tileWidth]
+	for above := 1; above < tileLevels; above++ {
+		next := t.nodes[slot(above, 0):][:tileWidth>>above]
+		for i := range next {
+			next[i] = tlog.NodeHash(below[2*i], below[2*i+1])
+		}
+		below = next
+	}
+	for i := range t.have {
+		t.have[i] = true
+	}
+	return t
+}
+
 // Find looks an entry up. It returns logtree.ErrUnknown unless the log has exactly this entry, else the reader
-// of its epoch's tree, which knows the entry's neighbours already.
+// of its epoch's tree.
 func (db *DB) Find(ctx context.Context, e logtree.Entry) (logtree.Reader, error) {
 	p := e.Position()
 	if p < 0 {
 		return nil, logtree.ErrUnknown
 	}
-	key := keyOf(p.Epoch(), logtree.Node{N: p.Index()})
-	first := int64(p) - p.Index() + key.row(0)
-	rows, err := db.query(ctx, `SELECT position, tip, nodes FROM entry WHERE position >= $1 AND position <= $2`, first, first+tileWidth-1)
+	leaf := logtree.Node{N: p.Index()}
+	t, err := db.tileWith(ctx, p.Epoch(), leaf)
 	if err != nil {
 		return nil, fmt.Errorf("looking up entry %v: %w", p, err)
 	}
-	defer rows.Close()
-	var near tile
-	found := false
-	for rows.Next() {
-		var at int64
-		var tip, nodes sql.RawBytes
-		if err := rows.Scan(&at, &tip, &nodes); err != nil {
-			return nil, fmt.Errorf("looking up entry %v: %w", p, err)
-		}
-		if at == int64(p) {
-			want := e.Tip()
-			found = bytes.Equal(tip, want[:])
-		}
-		if err := near.add(key, int(at-first), tip, nodes); err != nil {
-			return nil, fmt.Errorf("looking up entry %v: %w", p, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("looking up entry %v: %w", p, err)
-	}
-	if !found {
+	if !t.has(leaf) || t.node(leaf) != e.Leaf() {
 		return nil, logtree.ErrUnknown
 	}
-	return db.reader(ctx, p.Epoch(), map[tileKey]*tile{key: &near}), nil
+	return db.Nodes(ctx, p.Epoch()), nil
 }
 
 // Nodes is the reader of an epoch's tree. It uses ctx for every read.
 func (db *DB) Nodes(ctx context.Context, epoch int) logtree.Reader {
-	return db.reader(ctx, epoch, map[tileKey]*tile{})
-}
-
-// reader looks for nodes in the tiles at hand, then in the cache, then in the database. What it reads
-// it adds to the tiles at hand.
-func (db *DB) reader(ctx context.Context, epoch int, near map[tileKey]*tile) logtree.Reader {
 	return func(nodes []logtree.Node) ([][32]byte, error) {
-		var missing []tileKey
-		for _, n := range nodes {
-			key := keyOf(epoch, n)
-			t := near[key]
-			if t == nil {
-				t = db.tiles.get(key)
-			}
-			if t == nil || !t.has(n) {
-				if !slices.Contains(missing, key) {
-					missing = append(missing, key)
-				}
-				t = new(tile)
-			}
-			near[key] = t
-		}
-		for part := range slices.Chunk(missing, tilesAtOnce) {
-			if err := db.readTiles(ctx, part, near); err != nil {
-				return nil, fmt.Errorf("reading nodes of epoch %d: %w", epoch, err)
-			}
-		}
 		hashes := make([][32]byte, len(nodes))
 		for i, n := range nodes {
-			t := near[keyOf(epoch, n)]
+			t, err := db.tileWith(ctx, epoch, n)
+			if err != nil {
+				return nil, fmt.Errorf("reading nodes of epoch %d: %w", epoch, err)
+			}
 			if !t.has(n) {
 				return nil, fmt.Errorf("reading nodes of epoch %d: node %d of level %d is missing: %w", epoch, n.N, n.Level, logtree.ErrInconsistent)
 			}
@@ -156,58 +131,70 @@ func (db *DB) reader(ctx context.Context, epoch int, near map[tileKey]*tile) log
 	}
 }
 
-// readTiles fills the tiles of these keys and caches them. One on the right edge has not all its nodes yet
-// and is read again when one of those is asked for.
-func (db *DB) readTiles(ctx context.Context, keys []tileKey, tiles map[tileKey]*tile) error {
-	args := make([]any, 0, len(keys)*tileWidth)
-	places := make(map[int64][]int, cap(args)) // position -> places in args: tiles share rows
-	for _, key := range keys {
-		for i := range tileWidth {
-			p, err := logtree.At(key.epoch, key.row(i))
-			if err != nil {
-				return err
-			}
-			places[int64(p)] = append(places[int64(p)], len(args))
-			args = append(args, int64(p))
+// tileWith is the tile that the node is in: as it is remembered if it has the node, else as it is stored.
+func (db *DB) tileWith(ctx context.Context, epoch int, n logtree.Node) (*tile, error) {
+	key := keyOf(epoch, n)
+	if t := db.tiles.get(key); t != nil && t.has(n) {
+		return t, nil
+	}
+	t, err := db.readTile(ctx, key)
+	if err == nil && t.has(n) {
+		db.tiles.put(key, t)
+	}
+	return t, err
+}
+
+// readTile reads a tile: one row where its run of entries is whole, else what its entries keep.
+func (db *DB) readTile(ctx context.Context, key tileKey) (*tile, error) {
+	first, err := logtree.At(key.epoch, key.row(0))
+	if err != nil {
+		return nil, err
+	}
+	if key.level == 0 {
+		leaves, err := db.Leaves(ctx, first)
+		if err != nil {
+			return nil, err
+		}
+		if leaves != nil {
+			return wholeTile(leaves), nil
 		}
 	}
-	rows, err := db.query(ctx, selectTiles[len(keys)], args...)
+	args := make([]any, 0, tileWidth)
+	places := make(map[int64]int, tileWidth) // position -> which of the lowest nodes
+	for i := range tileWidth {
+		p, err := logtree.At(key.epoch, key.row(i))
+		if err != nil {
+			return nil, err
+		}
+		places[int64(p)] = i
+		args = append(args, int64(p))
+	}
+	text := selectTile
+	if key.level == 0 {
+		text, args = selectRun, []any{args[0], args[tileWidth-1]}
+	}
+	rows, err := db.query(ctx, text, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
+	t := new(tile)
 	for rows.Next() {
 		var p int64
 		var tip, stored sql.RawBytes
 		if err := rows.Scan(&p, &tip, &stored); err != nil {
-			return err
+			return nil, err
 		}
-		for _, at := range places[p] {
-			key := keys[at/tileWidth]
-			if err := tiles[key].add(key, at%tileWidth, tip, stored); err != nil {
-				return err
-			}
+		if err := t.add(key, places[p], tip, stored); err != nil {
+			return nil, err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		db.tiles.put(key, tiles[key])
-	}
-	return nil
+	return t, rows.Err()
 }
 
-// tilesAtOnce bounds a query; a log of 2^26 entries has nine levels of tiles.
-const tilesAtOnce = 9
+const selectRun = `SELECT position, tip, nodes FROM entry WHERE position >= $1 AND position <= $2`
 
-// selectTiles are the queries for 0 to tilesAtOnce tiles.
-var selectTiles = func() (texts [tilesAtOnce + 1]string) {
-	for n := 1; n <= tilesAtOnce; n++ {
-		texts[n] = `SELECT position, tip, nodes FROM entry WHERE position IN (` + placeholders(n*tileWidth) + `)`
-	}
-	return texts
-}()
+var selectTile = `SELECT position, tip, nodes FROM entry WHERE position IN (` + placeholders(tileWidth) + `)`
 
 // placeholders is "$1, $2, ... $n".
 func placeholders(n int) string {
@@ -236,16 +223,16 @@ func nodeHash(p logtree.Position, tip, stored []byte, level int) ([32]byte, erro
 	return [32]byte(stored[32*(level-1):]), nil
 }
 
-// tileCache keeps tiles. What is in one never changes: the log only grows. It holds two generations of at most
-// tileGeneration tiles; one that is asked for moves to the young generation, and a full young
-// generation becomes the old one. About 45 MB when full.
+// tileCache keeps tiles. What is in one never changes: the log only grows. It holds two generations of at
+// most tileGeneration tiles; one that is asked for moves to the young generation, and a full young
+// generation becomes the old one. About 70 MB when full, the nodes of a million entries.
 type tileCache struct {
 	mu    sync.Mutex
 	young map[tileKey]*tile
 	old   map[tileKey]*tile
 }
 
-const tileGeneration = 1 << 15
+const tileGeneration = 1 << 13
 
 func (c *tileCache) get(key tileKey) *tile {
 	c.mu.Lock()

@@ -19,6 +19,13 @@ CREATE TABLE entry (
 	at       BIGINT NOT NULL
 );
 
+-- The leaf hashes of each whole run of 64 entries, beside the last of which it was inserted: what the tree
+-- has below its seventh level in one row, so that a look-up reads one row. It could be derived; fsck does.
+CREATE TABLE tile (
+	position {{key}}, -- of the first entry
+	leaves   {{bytes}} NOT NULL
+);
+
 -- The epochs that have ended, each with its last known head.
 CREATE TABLE epoch (
 	epoch  {{key}},
