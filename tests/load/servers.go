@@ -96,6 +96,8 @@ func (l *lab) serve(ctx context.Context, dir, settings string) (*server, error) 
 // dev starts a datestoned with a chain of its own over dir.
 func (l *lab) dev(ctx context.Context, dir string) (*server, error) {
 	cmd := exec.CommandContext(ctx, l.binary, "dev", "--dir", dir, "--listen", "127.0.0.1:0", "--rpc-listen", "127.0.0.1:0", "--json")
+	logs := new(bytes.Buffer)
+	cmd.Stderr = logs
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -107,7 +109,7 @@ func (l *lab) dev(ctx context.Context, dir string) (*server, error) {
 	s := &server{dir: dir, cmd: cmd}
 	if err := json.NewDecoder(out).Decode(&ready); err != nil {
 		s.stop()
-		return nil, fmt.Errorf("datestoned dev --json: %w", err)
+		return nil, fmt.Errorf("datestoned dev --json: %w: %s", err, logs)
 	}
 	s.address = ready.Listen
 	return s, s.ready()
