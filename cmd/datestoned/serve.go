@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/datestone/datestone/internal/server"
@@ -21,6 +22,7 @@ func (c *serveCmd) Run(p *program) error {
 		return usageError{err}
 	}
 	tuneMemory()
+	tuneScheduler()
 	s, err := server.Open(p.ctx, config, server.Options{Version: version(), Log: p.stderr})
 	if err != nil {
 		return err
@@ -35,6 +37,14 @@ func (c *serveCmd) Run(p *program) error {
 		}
 	}
 	return s.Run(p.ctx)
+}
+
+// tuneScheduler adds a processor to those that there are: the goroutine that comes back from the disk with
+// a commit would else wait behind every request that is being served. GOMAXPROCS wins.
+func tuneScheduler() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 }
 
 // tuneMemory lets the heap, which has a few MB that live, grow further between two collections: under

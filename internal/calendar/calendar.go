@@ -224,9 +224,20 @@ func (c *Calendar) drain(ctx context.Context) {
 		if len(batches) == 0 {
 			return
 		}
-		c.commit(context.WithoutCancel(ctx), batches)
+		digests, took := c.commit(context.WithoutCancel(ctx), batches)
+		if digests > crowd {
+			time.Sleep(min(took, maxGather))
+		}
 	}
 }
+
+const (
+	// crowd is how many digests in one commit show that there is load. Their clients are about to send
+	// more: a pause as long as the commit was, bounded by maxGather, lets the next batch be larger, and
+	// more digests share the cost of a commit.
+	crowd     = 8
+	maxGather = time.Millisecond
+)
 
 // pace waits while the token bucket is empty, at most one refill.
 func (c *Calendar) pace(ctx context.Context) {
@@ -243,12 +254,11 @@ func (c *Calendar) pace(ctx context.Context) {
 
 // commit makes the batches durable, together, and wakes their waiters. A failure is theirs alone: the
 // loop goes on.
-func (c *Calendar) commit(ctx context.Context, batches []*batch) {
+func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, took time.Duration) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.config.Patience)
 	defer cancel()
 
-	digests := 0
 	tips := make([][32]byte, len(batches))
 	for i, b := range batches {
 		c.bucket.Allow()
@@ -264,8 +274,10 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) {
 		b.patience.Stop()
 		close(b.done)
 	}
-	c.config.Observe(digests, time.Since(start), err)
+	took = time.Since(start)
+	c.config.Observe(digests, took, err)
 	if err != nil {
 		c.config.Log.Warn("digests were not committed; their clients were told to try again", "digests", digests, "err", err)
 	}
+	return digests, took
 }

@@ -29,7 +29,7 @@ func TestRememberedAttestations(t *testing.T) {
 		}
 		hash := make([]byte, 32)
 		used := 0
-		for round := range 300 {
+		for round := range 150 {
 			switch target := []string{"bitcoin", "litecoin"}[r.IntN(2)]; r.IntN(4) {
 			case 0:
 				write(`UPDATE attestation SET state = $1 WHERE id = $2`, r.IntN(4), 1+r.IntN(20))
@@ -39,7 +39,7 @@ func TestRememberedAttestations(t *testing.T) {
 				write(`INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed)
 					VALUES ($1, 'log', $2, $3, $4, $4, $5, $4, 0, $6, $7, 0)`, target, r.IntN(2), 1+r.IntN(100), hash, round, fmt.Sprint(round), r.IntN(4))
 			}
-			for range 40 {
+			for range 12 {
 				p, err := logtree.At(r.IntN(2), r.Int64N(110))
 				if err != nil {
 					t.Fatal(err)
