@@ -93,6 +93,7 @@ var allowed = map[string]map[string]string{
 		"ots":                     "limits of the proof format at start-up",
 	},
 	"internal/testnode": {},
+	"internal/testpg":   {},
 	"tests/load": {
 		"internal/httpkit": "the bare handler listens as the service does",
 		"internal/logtree": "it fills a log",
@@ -111,8 +112,8 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
-	"os/exec":                             {"internal/testnode", "tests"},
-	"testing":                             {"internal/testnode", "ots/headers/headerstest"},
+	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
+	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest"},
 }
 
 type goPackage struct {
