@@ -17,7 +17,10 @@ const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.
 // uses: the counted one of the smallest head above p, else the mined one of the smallest. Lowest
 // block first. The caller must not change them.
 func (db *DB) Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error) {
-	version := db.version.Load()
+	version, err := db.revision(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading attestations above %v: %w", p, err)
+	}
 	if all, ok := db.attested.get(version, p); ok {
 		return all, nil
 	}
@@ -27,6 +30,15 @@ func (db *DB) Attestations(ctx context.Context, p logtree.Position) ([]logtree.A
 	}
 	db.attested.put(version, p, all)
 	return all, nil
+}
+
+// revision moves with every change of what Attestations answers.
+func (db *DB) revision(ctx context.Context) (version int64, err error) {
+	if !db.Shared() {
+		return db.version.Load(), nil
+	}
+	err = db.queryRow(ctx, `SELECT CAST(COALESCE(SUM(revision), 0) AS BIGINT) FROM target`, nil, &version)
+	return version, err
 }
 
 func (db *DB) readAttestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error) {
@@ -53,8 +65,7 @@ func (db *DB) readAttestations(ctx context.Context, p logtree.Position) ([]logtr
 }
 
 // attestedCache remembers answers of Attestations. What holds for a position holds for those after it, up to
-// the smallest head of the answer. It forgets everything when anything but the log was written: this
-// process is the only writer of its database.
+// the smallest head of the answer. It forgets everything when the revision moved.
 type attestedCache struct {
 	mu      sync.Mutex
 	version int64

@@ -10,7 +10,11 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 )
 
-const defaultEpochEntries = logtree.MaxEpochEntries
+const (
+	defaultEpochEntries = logtree.MaxEpochEntries
+	// epochFull is why an epoch ended by itself; any other reason is an operator's.
+	epochFull = "full"
+)
 
 // Append adds an entry for each tip to the log, in order, and returns them. It returns nil only after
 // all are on disk. After an error none is acknowledged: they may be in the log, are then nobody's, and
@@ -19,13 +23,17 @@ func (db *DB) Append(ctx context.Context, now time.Time, tips [][32]byte) ([]log
 	entries := make([]logtree.Entry, 0, len(tips))
 	var head logtree.Head
 	err := db.append(ctx, func(tx tx) error {
+		entries = entries[:0]
 		h, edge, err := tx.lockHead(ctx)
 		if err != nil {
 			return err
 		}
+		if err := tx.checkMark(ctx, h); err != nil {
+			return err
+		}
 		for _, tip := range tips {
 			if h.Size >= db.epochMax {
-				if h, edge, err = tx.beginEpoch(ctx, now, h, edge, h.Epoch+1, "full"); err != nil {
+				if h, edge, err = tx.beginEpoch(ctx, now, h, edge, h.Epoch+1, epochFull); err != nil {
 					return err
 				}
 			}
@@ -48,6 +56,9 @@ func (db *DB) Append(ctx context.Context, now time.Time, tips [][32]byte) ([]log
 // BeginEpoch ends the current epoch with its last known head and begins the given one, which must be
 // later. The first entry of the new epoch has that head's root as its tip.
 func (db *DB) BeginEpoch(ctx context.Context, now time.Time, epoch int, reason string) (logtree.Head, error) {
+	if reason == epochFull || reason == "" {
+		return logtree.Head{}, errors.New("beginning an epoch: say why")
+	}
 	var head logtree.Head
 	err := db.update(ctx, func(tx tx) error {
 		h, edge, err := tx.lockHead(ctx)
@@ -78,8 +89,12 @@ func (db *DB) advance(h logtree.Head) error {
 
 // lockHead reads the head row and keeps every other append out until the transaction ends.
 func (t tx) lockHead(ctx context.Context) (logtree.Head, logtree.Edge, error) {
+	return t.head(ctx, selectHead+t.db.engine.forUpdate)
+}
+
+func (t tx) head(ctx context.Context, text string) (logtree.Head, logtree.Edge, error) {
 	var r headRow
-	err := t.row(ctx, selectHead).Scan(r.dest()...)
+	err := t.row(ctx, text).Scan(r.dest()...)
 	if err != nil {
 		return logtree.Head{}, nil, err
 	}
@@ -248,7 +263,7 @@ const TileEntries = tileWidth
 // epochs, and the current epoch with its right edge. The current head's root is left to the edge.
 func (db *DB) Epochs(ctx context.Context) (ended []logtree.Head, current logtree.Head, edge logtree.Edge, err error) {
 	err = db.view(ctx, func(tx tx) error {
-		if current, edge, err = tx.lockHead(ctx); err != nil {
+		if current, edge, err = tx.head(ctx, selectHead); err != nil {
 			return err
 		}
 		rows, err := tx.rows(ctx, selectEpochs)

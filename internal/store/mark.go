@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -108,19 +109,76 @@ func (m *Mark) Sync() error { return m.file.Sync() }
 // Close syncs and closes the file.
 func (m *Mark) Close() error { return errors.Join(m.file.Sync(), m.file.Close()) }
 
-// CheckMark returns ErrBehind when the log does not contain the head that was acknowledged.
+// CheckMark returns ErrBehind when the log lacks the head that was acknowledged, unless the operator has begun
+// a new epoch since: its positions were never given out.
 func (db *DB) CheckMark(ctx context.Context, acknowledged logtree.Head) error {
-	h, err := db.Head(ctx)
+	return db.view(ctx, func(tx tx) error {
+		h, _, err := tx.head(ctx, selectHead)
+		if err != nil {
+			return err
+		}
+		return tx.contains(ctx, h, acknowledged)
+	})
+}
+
+// Observe advances the mark to the newest head, which another node may have written.
+func (db *DB) Observe(ctx context.Context) error {
+	if db.mark == nil {
+		return nil
+	}
+	var head logtree.Head
+	err := db.view(ctx, func(tx tx) error {
+		h, edge, err := tx.head(ctx, selectHead)
+		if err != nil {
+			return err
+		}
+		if h.Root, err = edge.Root(h.Size); err != nil {
+			return err
+		}
+		head = h
+		return tx.contains(ctx, h, db.mark.Head())
+	})
 	if err != nil {
+		return fmt.Errorf("observing the log: %w", err)
+	}
+	return db.advance(head)
+}
+
+// checkMark refuses to append to a database that is behind the mark. Which entries there are is read only when
+// a connection was made since the last time, for only then can it be another database.
+func (t tx) checkMark(ctx context.Context, h logtree.Head) error {
+	if t.db.mark == nil {
+		return nil
+	}
+	connections, acknowledged := t.db.connections.Load(), t.db.mark.Head()
+	if connections == t.db.checked.Load() && !h.Before(acknowledged) {
+		return nil
+	}
+	if err := t.contains(ctx, h, acknowledged); err != nil {
 		return err
+	}
+	t.db.checked.Store(connections)
+	return nil
+}
+
+// contains returns ErrBehind when the log whose head is h lacks what was acknowledged.
+func (t tx) contains(ctx context.Context, h, acknowledged logtree.Head) error {
+	if acknowledged.Size == 0 {
+		return nil
+	}
+	if h.Epoch > acknowledged.Epoch {
+		var declared int
+		if err := t.row(ctx, `SELECT COUNT(*) FROM epoch WHERE epoch >= $1 AND reason <> $2`, acknowledged.Epoch, epochFull).Scan(&declared); err != nil {
+			return err
+		}
+		if declared > 0 {
+			return nil
+		}
 	}
 	if h.Before(acknowledged) {
 		return fmt.Errorf("%w: the log is at epoch %d size %d, and epoch %d size %d was acknowledged", ErrBehind, h.Epoch, h.Size, acknowledged.Epoch, acknowledged.Size)
 	}
-	if acknowledged.Size == 0 {
-		return nil
-	}
-	root, err := db.Nodes(ctx, acknowledged.Epoch).Root(acknowledged.Size)
+	root, err := t.nodes(ctx, acknowledged.Epoch).Root(acknowledged.Size)
 	if err != nil && !errors.Is(err, logtree.ErrInconsistent) {
 		return err
 	}
@@ -128,4 +186,28 @@ func (db *DB) CheckMark(ctx context.Context, acknowledged logtree.Head) error {
 		return fmt.Errorf("%w: the first %d entries of epoch %d are not those that were acknowledged", ErrBehind, acknowledged.Size, acknowledged.Epoch)
 	}
 	return nil
+}
+
+// nodes reads nodes of an epoch's tree as they are stored, one by one.
+func (t tx) nodes(ctx context.Context, epoch int) logtree.Reader {
+	return func(nodes []logtree.Node) ([][32]byte, error) {
+		hashes := make([][32]byte, len(nodes))
+		for i, n := range nodes {
+			p, err := logtree.At(epoch, n.Index())
+			if err != nil {
+				return nil, err
+			}
+			var tip, stored []byte
+			err = t.row(ctx, `SELECT tip, nodes FROM entry WHERE position = $1`, int64(p)).Scan(&tip, &stored)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil, fmt.Errorf("entry %v is missing: %w", p, logtree.ErrInconsistent)
+			} else if err != nil {
+				return nil, err
+			}
+			if hashes[i], err = nodeHash(p, tip, stored, n.Level); err != nil {
+				return nil, err
+			}
+		}
+		return hashes, nil
+	}
 }

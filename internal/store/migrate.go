@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -17,11 +18,14 @@ var schemas embed.FS
 // ErrSchema says that the database is of another version than this program.
 var ErrSchema = errors.New("database schema")
 
-// sqliteTypes are the words that differ between the databases, as they are in SQLite.
-var sqliteTypes = strings.NewReplacer(
-	"{{key}}", "INTEGER PRIMARY KEY",
-	"{{serial}}", "INTEGER PRIMARY KEY AUTOINCREMENT",
-	"{{bytes}}", "BLOB",
+// Migrate is what Open does with a schema that is older than the program's.
+type Migrate int
+
+const (
+	// MigrateUp brings it up to date.
+	MigrateUp Migrate = iota
+	// MigrateNever refuses it, but for an empty database.
+	MigrateNever
 )
 
 type migration struct {
@@ -31,7 +35,7 @@ type migration struct {
 }
 
 // migrations are the embedded files NNNN_name.sql in order, from 1 without a gap.
-func migrations() ([]migration, error) {
+func (e *engine) migrations() ([]migration, error) {
 	names, err := fs.Glob(schemas, "schema/*.sql")
 	if err != nil {
 		return nil, err
@@ -48,23 +52,45 @@ func migrations() ([]migration, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, migration{version, base, sqliteTypes.Replace(string(text))})
+		all = append(all, migration{version, base, e.words.Replace(string(text))})
 	}
 	return all, nil
 }
 
-// migrate brings the schema up to date, all in one transaction: forward only.
+// prepareSchema makes the schema, brings it up to date if it may, or refuses it.
+func (db *DB) prepareSchema(ctx context.Context, m Migrate) error {
+	have, known, err := db.schema(ctx, db.write)
+	switch {
+	case err != nil:
+		return err
+	case have == known:
+		return nil
+	case have > known:
+		return newerSchema(have, known)
+	case have > 0 && m == MigrateNever:
+		return olderSchema(have, known)
+	}
+	return db.migrate(ctx)
+}
+
+// migrate brings the schema up to date, all in one transaction: forward only. Of several nodes that start at
+// the same time one does it and the others wait.
 func (db *DB) migrate(ctx context.Context) error {
-	all, err := migrations()
+	all, err := db.engine.migrations()
 	if err != nil {
 		return err
 	}
 	return db.update(ctx, func(tx tx) error {
+		if db.engine.lockSchema != "" {
+			if _, err := tx.ExecContext(ctx, db.engine.lockSchema); err != nil {
+				return fmt.Errorf("migrating: %w", err)
+			}
+		}
 		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY, name TEXT NOT NULL, at BIGINT NOT NULL)`); err != nil {
 			return fmt.Errorf("migrating: %w", err)
 		}
 		var have int
-		if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM migration`).Scan(&have); err != nil {
+		if err := tx.QueryRowContext(ctx, selectVersion).Scan(&have); err != nil {
 			return fmt.Errorf("migrating: %w", err)
 		}
 		if have > len(all) {
@@ -87,23 +113,50 @@ func (db *DB) migrate(ctx context.Context) error {
 	})
 }
 
+const selectVersion = `SELECT COALESCE(MAX(version), 0) FROM migration`
+
+// Schema is the version of the database's schema, 0 for an empty database, and the one that this program
+// makes.
+func (db *DB) Schema(ctx context.Context) (have, known int, err error) {
+	return db.schema(ctx, db.read)
+}
+
+func (db *DB) schema(ctx context.Context, pool *sql.DB) (have, known int, err error) {
+	all, err := db.engine.migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	var tables int
+	if err := pool.QueryRowContext(ctx, db.engine.hasTable, "migration").Scan(&tables); err != nil {
+		return 0, 0, fmt.Errorf("reading the schema's version: %w", err)
+	}
+	if tables == 0 {
+		return 0, len(all), nil
+	}
+	if err := pool.QueryRowContext(ctx, selectVersion).Scan(&have); err != nil {
+		return 0, 0, fmt.Errorf("reading the schema's version: %w", err)
+	}
+	return have, len(all), nil
+}
+
 // checkSchema refuses a database that this program cannot read.
 func (db *DB) checkSchema(ctx context.Context) error {
-	all, err := migrations()
-	if err != nil {
-		return err
-	}
-	var have int
-	if err := db.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM migration`).Scan(&have); err != nil {
-		return fmt.Errorf("%w: this is not a Datestone database: %w", ErrSchema, err)
-	}
+	have, known, err := db.Schema(ctx)
 	switch {
-	case have > len(all):
-		return newerSchema(have, len(all))
-	case have < len(all):
-		return fmt.Errorf("%w has version %d and this program needs %d: start datestoned serve once to bring it up to date", ErrSchema, have, len(all))
+	case err != nil:
+		return err
+	case have == 0:
+		return fmt.Errorf("%w: this is not a Datestone database", ErrSchema)
+	case have > known:
+		return newerSchema(have, known)
+	case have < known:
+		return olderSchema(have, known)
 	}
 	return nil
+}
+
+func olderSchema(have, needed int) error {
+	return fmt.Errorf("%w has version %d and this program needs %d: bring it up to date with datestoned migrate up", ErrSchema, have, needed)
 }
 
 func newerSchema(have, known int) error {

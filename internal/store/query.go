@@ -3,71 +3,150 @@ package store
 import (
 	"context"
 	"database/sql"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
 )
 
 // tx is one transaction.
 type tx struct {
 	*sql.Tx
-	hot map[string]*sql.Stmt // by text; nil outside the writer
+	db  *DB
+	hot map[string]*sql.Stmt // by text; nil outside SQLite's writer
 }
 
 // hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
 var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
-// disk. When it returns an error the transaction may still have happened: callers read again.
+// disk. When it returns an error the transaction may still have happened: callers read again. f runs again
+// when the database asks for it.
 func (db *DB) update(ctx context.Context, f func(tx) error) error {
 	// Both before and after: what is read meanwhile may be either state.
 	db.version.Add(1)
 	defer db.version.Add(1)
-	return db.append(ctx, f)
+	return db.append(ctx, func(tx tx) error {
+		if db.lease != nil {
+			if err := tx.fence(ctx, db.lease); err != nil {
+				return err
+			}
+		}
+		return f(tx)
+	})
 }
 
-// append is update for what changes the log alone.
+const (
+	maxTries   = 8
+	firstPause = 2 * time.Millisecond
+)
+
+// append is update for what changes the log alone, which no lease guards.
 func (db *DB) append(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
 	}
-	return run(ctx, db.write, nil, db.commit, db.hot, f)
+	for pause, try := firstPause, 1; ; pause, try = 2*pause, try+1 {
+		err := db.run(ctx, db.write, nil, db.commit, db.hot, f)
+		if err == nil || try == maxTries || !db.engine.transient(err) {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(pause)):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // view runs f over one consistent state of the database.
 func (db *DB) view(ctx context.Context, f func(tx) error) error {
-	return run(ctx, db.read, &sql.TxOptions{ReadOnly: true}, (*sql.Tx).Commit, nil, f)
+	return db.run(ctx, db.read, &sql.TxOptions{Isolation: db.engine.snapshot, ReadOnly: true}, (*sql.Tx).Commit, nil, f)
 }
 
-func run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, hot map[string]*sql.Stmt, f func(tx) error) error {
+func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, hot map[string]*sql.Stmt, f func(tx) error) error {
 	t, err := pool.BeginTx(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer t.Rollback()
-	if err := f(tx{t, hot}); err != nil {
+	if err := f(tx{t, db, hot}); err != nil {
 		return err
 	}
 	return commit(t)
 }
 
 func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(local(ctx), s).ExecContext(local(ctx), args...)
+		return t.StmtContext(ctx, s).ExecContext(ctx, args...)
 	}
-	return t.ExecContext(local(ctx), text, args...)
+	return t.ExecContext(ctx, text, args...)
 }
 
 func (t tx) row(ctx context.Context, text string, args ...any) *sql.Row {
+	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(local(ctx), s).QueryRowContext(local(ctx), args...)
+		return t.StmtContext(ctx, s).QueryRowContext(ctx, args...)
 	}
-	return t.QueryRowContext(local(ctx), text, args...)
+	return t.QueryRowContext(ctx, text, args...)
 }
 
 func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(local(ctx), s).QueryContext(local(ctx), args...)
+		return t.StmtContext(ctx, s).QueryContext(ctx, args...)
 	}
 	return t.QueryContext(ctx, text, args...)
 }
+
+// query reads rows outside a transaction. Texts are constants of this package.
+func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if err := db.asked.enter(); err != nil {
+		return nil, err
+	}
+	defer db.asked.leave()
+	ctx = db.engine.bound(ctx)
+	if db.engine != sqlite {
+		return db.read.QueryContext(ctx, text, args...)
+	}
+	s, err := db.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// queryRow reads one row outside a transaction into dest. It returns sql.ErrNoRows as it is.
+func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any) error {
+	if db.engine == sqlite {
+		s, err := db.statement(ctx, text)
+		if err != nil {
+			return err
+		}
+		return s.QueryRowContext(db.engine.bound(ctx), args...).Scan(dest...)
+	}
+	if err := db.asked.enter(); err != nil {
+		return err
+	}
+	defer db.asked.leave()
+	return db.read.QueryRowContext(ctx, text, args...).Scan(dest...)
+}
+
+// gate bounds how many wait for a connection: a slow database would otherwise collect requests without end.
+type gate struct {
+	limit   int64
+	waiting atomic.Int64
+}
+
+func (g *gate) enter() error {
+	if g.waiting.Add(1) > g.limit {
+		g.waiting.Add(-1)
+		return ErrBusy
+	}
+	return nil
+}
+
+func (g *gate) leave() { g.waiting.Add(-1) }
 
 // statement is the reading statement of a text, prepared once. Texts are constants of this package.
 func (db *DB) statement(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -84,26 +163,3 @@ func (db *DB) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 	}
 	return s, nil
 }
-
-// queryRow reads one row outside a transaction into dest. It returns sql.ErrNoRows as it is.
-func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any) error {
-	s, err := db.statement(ctx, text)
-	if err != nil {
-		return err
-	}
-	return s.QueryRowContext(local(ctx), args...).Scan(dest...)
-}
-
-// query reads rows outside a transaction.
-func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	s, err := db.statement(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(local(ctx), args...)
-}
-
-// local is the context for statements that touch a few rows of a local file. The driver starts a goroutine for
-// every statement that could be cancelled, which costs more than these take; and none can be cancelled while
-// the disk hangs.
-func local(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

@@ -27,71 +27,93 @@ var (
 	ErrReadOnly = errors.New("the database is open for reading only")
 	// ErrInUse says that another process has the database open for writing.
 	ErrInUse = errors.New("the database is in use by another process")
+	// ErrBusy says that too many questions wait for a connection already.
+	ErrBusy = errors.New("the database has too much to do")
 )
 
 // DB is an open database. All its methods may be called from any goroutine.
 type DB struct {
-	path  string
-	write *sql.DB // one connection: SQLite has one writer at a time
-	read  *sql.DB
-	lock  *os.File
+	*database
+	lease *Lease // what every writing transaction is fenced with, or nil
+}
 
-	statements sync.Map             // query text -> *sql.Stmt on read
-	hot        map[string]*sql.Stmt // hotTexts on write
+// database is what all handles of an open database share.
+type database struct {
+	engine *engine
+	write  *sql.DB // SQLite: one connection, for it has one writer at a time
+	read   *sql.DB
+	lock   *os.File // SQLite: of the writing process
+
+	statements sync.Map             // query text -> *sql.Stmt on read; SQLite only, the other driver does it by itself
+	hot        map[string]*sql.Stmt // hotTexts on write; SQLite only
+	asked      gate
 	tiles      tileCache
-	version    atomic.Int64 // moves with every write but appends
+	version    atomic.Int64 // SQLite: moves with every write but appends
 	attested   attestedCache
 	epochMax   int64
 	mark       *Mark
 	commit     func(*sql.Tx) error // tests put faults here
+
+	connections atomic.Int64 // PostgreSQL: how many were ever made
+	checked     atomic.Int64 // connections when the log was last found to have the mark
 }
 
-// Options are what Open needs to know beside the file.
+// Options are what Open needs to know beside the place.
 type Options struct {
-	// ReadOnly opens without the writer's lock and without migrating; verbs that write fail.
+	// ReadOnly opens without migrating and, for SQLite, without the writer's lock; verbs that write fail.
 	ReadOnly bool
 	// EpochEntries is the number of entries that an epoch holds; the zero value means 2^26.
 	EpochEntries int64
 	// Mark is the high-water mark to advance after each append; nil keeps none.
 	Mark *Mark
+	// Connections is how many connections to PostgreSQL there may be. Default DefaultConnections.
+	Connections int
+	// Migrate is what happens to a schema that is older than the program's.
+	Migrate Migrate
 }
 
-// Open opens the SQLite database in the file at path, makes it if it is not there, and brings its
-// schema up to date. It returns ErrInUse when another process writes to it.
-func Open(ctx context.Context, path string, o Options) (*DB, error) {
+// Open opens a database: PostgreSQL at a postgres:// address, which several processes may have open, or else
+// the SQLite file at a path. It makes what is not there and brings the schema up to date. It returns
+// ErrInUse when another process writes to the file.
+func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if o.EpochEntries == 0 {
 		o.EpochEntries = defaultEpochEntries
 	}
-	db := &DB{path: path, epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit}
-	if o.ReadOnly {
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("opening database: %w", err)
-		}
-	} else {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return nil, fmt.Errorf("opening database: %w", err)
-		}
-		var err error
-		if db.lock, err = lockFile(path + ".lock"); err != nil {
-			return nil, fmt.Errorf("opening database %s: %w", path, err)
-		}
+	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit}}
+	open, what := db.openSQLite, "database "+where
+	if db.engine = sqlite; IsPostgres(where) {
+		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"
 	}
-	if err := db.connect(ctx, o.ReadOnly); err != nil {
+	if err := open(ctx, where, o); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("opening database %s: %w", path, err)
+		return nil, fmt.Errorf("opening %s: %w", what, err)
 	}
 	return db, nil
 }
 
-func (db *DB) connect(ctx context.Context, readOnly bool) error {
-	var err error
-	if !readOnly {
-		if db.write, err = sql.Open("sqlite", dsn(db.path, "_txlock=immediate")); err != nil {
+// Shared says that other processes may write to the database: loops that must run once need a lease.
+func (db *DB) Shared() bool { return db.engine == postgres }
+
+func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
+	db.asked.limit = 1 << 20 // a local file answers or the whole machine hangs
+	if o.ReadOnly {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+	} else {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		var err error
+		if db.lock, err = lockFile(path + ".lock"); err != nil {
+			return err
+		}
+		if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
 			return err
 		}
 		db.write.SetMaxOpenConns(1)
 		db.write.SetMaxIdleConns(1)
-		if err := db.migrate(ctx); err != nil {
+		if err := db.prepareSchema(ctx, o.Migrate); err != nil {
 			return err
 		}
 		db.hot = make(map[string]*sql.Stmt, len(hotTexts))
@@ -101,7 +123,8 @@ func (db *DB) connect(ctx context.Context, readOnly bool) error {
 			}
 		}
 	}
-	if db.read, err = sql.Open("sqlite", dsn(db.path, "_pragma=query_only(1)")); err != nil {
+	var err error
+	if db.read, err = sql.Open("sqlite", dsn(path, "_pragma=query_only(1)")); err != nil {
 		return err
 	}
 	db.read.SetMaxOpenConns(readConnections)
@@ -109,7 +132,7 @@ func (db *DB) connect(ctx context.Context, readOnly bool) error {
 	if err := db.read.PingContext(ctx); err != nil {
 		return err
 	}
-	if readOnly {
+	if o.ReadOnly {
 		return db.checkSchema(ctx)
 	}
 	return nil

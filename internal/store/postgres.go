@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	// DefaultConnections is how many connections a node has to PostgreSQL.
+	DefaultConnections = 16
+
+	postgresConnect = 5 * time.Second
+	// postgresSession bounds what one session can make others wait for: a node that stops in the middle of a
+	// transaction loses it, with the lock of the head, within seconds.
+	postgresSession = `SET lock_timeout = '5s'; SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '5s';
+		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'error'`
+)
+
+// IsPostgres says whether a database is an address of PostgreSQL and not a file.
+func IsPostgres(where string) bool {
+	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
+}
+
+// openPostgres makes the pools and checks that the server can keep a log.
+func (db *DB) openPostgres(ctx context.Context, where string, o Options) error {
+	config, err := pgx.ParseConfig(where)
+	if err != nil {
+		return fmt.Errorf("database: %w", err) // the driver leaves the password out
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = postgresConnect
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "datestone"
+	}
+	if config.ValidateConnect == nil && !o.ReadOnly {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	n := o.Connections
+	if n == 0 {
+		n = DefaultConnections
+	}
+	pool := func(size int) *sql.DB {
+		p := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(db.greet))
+		p.SetMaxOpenConns(size)
+		p.SetMaxIdleConns(size)
+		p.SetConnMaxIdleTime(5 * time.Minute)
+		return p
+	}
+	writers := max(2, n/4)
+	readers := max(2, n-writers)
+	db.asked.limit = int64(readers + 32*readers)
+	db.read = pool(readers)
+	if err := db.read.PingContext(ctx); err != nil {
+		return explainPostgres(err)
+	}
+	if o.ReadOnly {
+		return db.checkSchema(ctx)
+	}
+	db.write = pool(writers)
+	if err := db.checkSessions(ctx); err != nil {
+		return explainPostgres(err)
+	}
+	return explainPostgres(db.prepareSchema(ctx, o.Migrate))
+}
+
+// greet prepares a new connection. A connection may lead to another server than the one before, so what
+// the log has acknowledged is looked for again.
+func (db *DB) greet(ctx context.Context, c *pgx.Conn) error {
+	if _, err := c.Exec(ctx, postgresSession); err != nil {
+		return err
+	}
+	var durable string
+	if err := c.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&durable); err != nil {
+		return err
+	}
+	if durable == "off" {
+		if _, err := c.Exec(ctx, `SET synchronous_commit = on`); err != nil {
+			return err
+		}
+	}
+	db.connections.Add(1)
+	return nil
+}
+
+var errTransactionPooler = errors.New("there is a pooler in front of PostgreSQL that gives every transaction another session: set its pool_mode to session, or connect to PostgreSQL itself")
+
+// checkSessions refuses a pooler that gives each transaction a session of its choice: what was set for a
+// session, its time-outs and its durability, would be another one's.
+func (db *DB) checkSessions(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*postgresConnect)
+	defer cancel()
+	ours, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	other, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	const simple = pgx.QueryExecModeSimpleProtocol
+	for i := range 3 {
+		probe := fmt.Sprintf("%d-%d", time.Now().UnixNano(), i)
+		if _, err := ours.ExecContext(ctx, `SELECT set_config('datestone.probe', $1, false)`, simple, probe); err != nil {
+			return err
+		}
+		if _, err := other.ExecContext(ctx, `BEGIN`); err != nil {
+			return err
+		}
+		var found sql.NullString
+		err := ours.QueryRowContext(ctx, `SELECT current_setting('datestone.probe', true)`, simple).Scan(&found)
+		if _, rollback := other.ExecContext(ctx, `ROLLBACK`); err == nil {
+			err = rollback
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		if found.String != probe {
+			return errTransactionPooler
+		}
+	}
+	return nil
+}
+
+// transientPostgres accepts the loser of a deadlock and a transaction that could not be serialized.
+func transientPostgres(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// explainPostgres says what to do about an error that ends start-up.
+func explainPostgres(err error) error {
+	if err == nil {
+		return nil
+	}
+	hint := ""
+	var e *pgconn.PgError
+	var n net.Error
+	switch {
+	case errors.As(err, &e):
+		switch e.Code {
+		case "28P01", "28000":
+			hint = "check the user and the password in database, and the server's pg_hba.conf"
+		case "3D000":
+			hint = "make the database first: createdb"
+		case "53300":
+			hint = "raise max_connections of the server, or lower database_connections"
+		case "57P03":
+			hint = "the server starts, stops or recovers: try again"
+		case "42501":
+			hint = "give the user the right to create tables, or run datestoned migrate up as a user who has it"
+		case "25006":
+			hint = readOnlyHint
+		}
+	case strings.Contains(err.Error(), "read only connection"):
+		hint = readOnlyHint
+	case errors.As(err, &n), errors.As(err, new(*net.OpError)), errors.Is(err, context.DeadlineExceeded):
+		hint = "PostgreSQL is not reachable there: check the host and the port in database, and that the server runs"
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, hint)
+}
+
+const readOnlyHint = "this server is a read-only standby: name the primary in database, or all servers, separated by commas"
