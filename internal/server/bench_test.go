@@ -101,7 +101,7 @@ func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
 	t.Helper()
 	d := Defaults()
 	d.Listen, d.URI, d.Targets, d.LogLevel = "127.0.0.1:0", benchURI, "none", "error"
-	d.Data, d.Metrics = c.Data, c.Metrics
+	d.Data, d.Database, d.Metrics = c.Data, c.Database, c.Metrics
 	if d.Data == "" {
 		d.Data = t.TempDir()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/store"
 )
 
 // Config are the settings of the daemon. The comments are what datestoned config prints.
@@ -22,10 +23,18 @@ type Config struct {
 	// "https://calendar.example.org". It is written into every receipt for ever, and clients ask there
 	// for the complete proof: choose a name that you can keep. There is no default.
 	URI string `toml:"uri"`
-	// The folder that holds the database.
+	// The folder that holds the database file and the high-water mark. Each node has its own.
 	Data string `toml:"data"`
-	// The database file. The default is datestone.db in the data folder.
+	// The database: a file, or PostgreSQL at postgres://user:password@host:port/name, which several
+	// nodes may share. Keep a password out of here with PGPASSWORD or a .pgpass file. The default is the
+	// file datestone.db in the data folder.
 	Database string `toml:"database"`
+	// The number of connections that this node may have to PostgreSQL, at least 4. The max_connections
+	// of the server must have room for those of all nodes. A file needs none.
+	DatabaseConnections int `toml:"database_connections"`
+	// What happens to a database that an older version of this program made: "auto" brings its schema up
+	// to date at start, "manual" refuses it until datestoned migrate up was run.
+	Migrate string `toml:"migrate"`
 	// The high-water mark: a small file that remembers the newest acknowledged entry. The default is
 	// high-water-mark in the data folder. Keep it out of backups, or on another disk: it is what notices
 	// that a restored database is older than what was acknowledged.
@@ -58,24 +67,35 @@ type Config struct {
 // Defaults are the settings that apply where nothing is said.
 func Defaults() Config {
 	return Config{
-		Listen:       "127.0.0.1:14788",
-		Data:         "/var/lib/datestone",
-		EpochEntries: logtree.MaxEpochEntries,
-		Burst:        10_000,
-		Rate:         50,
-		Connections:  8192,
-		Targets:      "configured",
-		LogLevel:     "info",
-		LogFormat:    "text",
+		Listen:              "127.0.0.1:14788",
+		Data:                "/var/lib/datestone",
+		DatabaseConnections: store.DefaultConnections,
+		Migrate:             "auto",
+		EpochEntries:        logtree.MaxEpochEntries,
+		Burst:               10_000,
+		Rate:                50,
+		Connections:         8192,
+		Targets:             "configured",
+		LogLevel:            "info",
+		LogFormat:           "text",
 	}
 }
 
-// DatabaseFile is the path of the database.
-func (c Config) DatabaseFile() string {
+// DatabasePlace is the path of the database, or the address of PostgreSQL, which may hold a password.
+func (c Config) DatabasePlace() string {
 	if c.Database != "" {
 		return c.Database
 	}
 	return filepath.Join(c.Data, "datestone.db")
+}
+
+// storeOptions are how a node opens the database.
+func (c Config) storeOptions(mark *store.Mark) store.Options {
+	o := store.Options{EpochEntries: c.EpochEntries, Mark: mark, Connections: c.DatabaseConnections}
+	if c.Migrate == "manual" {
+		o.Migrate = store.MigrateNever
+	}
+	return o
 }
 
 // MarkFile is the path of the high-water mark.
@@ -95,12 +115,24 @@ const (
 	parserOps = 255
 	// maxURI is the longest address that a pending attestation can carry.
 	maxURI = 1000
+
+	minDatabaseConnections = 4
+	maxDatabaseConnections = 1000
 )
 
 // CheckStore refuses what would make a wrong log. It is all that commands need that only read.
 func (c Config) CheckStore() error {
 	if c.Data == "" && (c.Database == "" || c.Mark == "") {
-		return errors.New(`data: name the folder that holds the database, for example data = "/var/lib/datestone"`)
+		return errors.New(`data: name the folder that holds the database file and the high-water mark, for example data = "/var/lib/datestone"`)
+	}
+	if scheme, _, ok := strings.Cut(c.Database, "://"); ok && !store.IsPostgres(c.Database) {
+		return fmt.Errorf(`database is an address that begins with %s://: write the path of a file, or "postgres://user:password@host:port/name"`, scheme)
+	}
+	if c.DatabaseConnections < minDatabaseConnections || c.DatabaseConnections > maxDatabaseConnections {
+		return fmt.Errorf("database_connections is %d: write a number from %d to %d", c.DatabaseConnections, minDatabaseConnections, maxDatabaseConnections)
+	}
+	if c.Migrate != "auto" && c.Migrate != "manual" {
+		return fmt.Errorf(`migrate is %q: write "auto" or "manual"`, c.Migrate)
 	}
 	if c.EpochEntries < 1 || c.EpochEntries > logtree.MaxEpochEntries {
 		return fmt.Errorf("epoch_entries is %d: write a number from 1 to %d", c.EpochEntries, logtree.MaxEpochEntries)

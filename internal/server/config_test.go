@@ -47,6 +47,13 @@ func TestCheck(t *testing.T) {
 		{"listen without a port", func(c *Config) { c.Listen = "127.0.0.1" }, "an address and a port"},
 		{"no data", func(c *Config) { c.Data = "" }, "name the folder"},
 		{"no data, but both files", func(c *Config) { c.Data, c.Database, c.Mark = "", "a", "b" }, ""},
+		{"PostgreSQL", func(c *Config) { c.Database = "postgres://u:secret@db.example.org:5432/datestone" }, ""},
+		{"several servers", func(c *Config) { c.Database = "postgresql://u@a:5432,b:5433/datestone" }, ""},
+		{"another database", func(c *Config) { c.Database = "mysql://u:secret@db/datestone" }, `database is an address that begins with mysql://: write the path of a file, or "postgres://`},
+		{"few database connections", func(c *Config) { c.DatabaseConnections = 3 }, "database_connections is 3: write a number from 4 to 1000"},
+		{"many database connections", func(c *Config) { c.DatabaseConnections = 1001 }, "database_connections is 1001"},
+		{"migrate", func(c *Config) { c.Migrate = "never" }, `migrate is "never": write "auto" or "manual"`},
+		{"migrate by hand", func(c *Config) { c.Migrate = "manual" }, ""},
 		{"epoch too large", func(c *Config) { c.EpochEntries = 1<<26 + 1 }, "epoch_entries is 67108865"},
 		{"epoch too small", func(c *Config) { c.EpochEntries = 0 }, "epoch_entries is 0"},
 		{"no burst", func(c *Config) { c.Burst = 0 }, "burst is 0"},
@@ -77,6 +84,9 @@ func TestCheck(t *testing.T) {
 			}
 			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error tells the password: %v", err)
 			}
 		})
 	}

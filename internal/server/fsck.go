@@ -19,7 +19,7 @@ func Fsck(ctx context.Context, c Config, offline bool, progress func(done, all i
 	if err != nil {
 		return nil, err
 	}
-	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{ReadOnly: true})
+	db, err := store.Open(ctx, c.DatabasePlace(), store.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

@@ -137,7 +137,7 @@ func openStore(ctx context.Context, c Config) (*store.DB, *store.Mark, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{EpochEntries: c.EpochEntries, Mark: mark})
+	db, err := store.Open(ctx, c.DatabasePlace(), c.storeOptions(mark))
 	if err != nil {
 		mark.Close()
 		return nil, nil, err
@@ -290,7 +290,7 @@ func NewEpoch(ctx context.Context, c Config, reason string) (int, error) {
 		return 0, err
 	}
 	defer mark.Close()
-	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{EpochEntries: c.EpochEntries, Mark: mark})
+	db, err := store.Open(ctx, c.DatabasePlace(), c.storeOptions(mark))
 	if err != nil {
 		return 0, err
 	}

@@ -25,7 +25,10 @@ import (
 	"github.com/datestone/datestone/ots"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The shared PostgreSQL ends with the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/datestone/datestone/internal/testpg.(*program).run.func1"))
+}
 
 // client keeps no connection that a test would have to wait for.
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

@@ -36,7 +36,7 @@ func ShowWallet(ctx context.Context, c Config) (Wallet, error) {
 			return Wallet{}, err
 		}
 	}
-	db, err := store.Open(ctx, c.DatabaseFile(), store.Options{ReadOnly: true})
+	db, err := store.Open(ctx, c.DatabasePlace(), store.Options{ReadOnly: true})
 	if errors.Is(err, os.ErrNotExist) {
 		return w, nil
 	} else if err != nil {
