@@ -151,7 +151,7 @@ func (db *DB) DisconnectBlock(ctx context.Context, now time.Time, target string,
 			`UPDATE coin SET height = 0, lost = $2 WHERE target = $1 AND height = $2`,
 			`UPDATE coin SET spent_by = '', spent_height = 0 WHERE target = $1 AND spent_height = $2`,
 			`DELETE FROM block WHERE target = $1 AND height = $2`,
-			`UPDATE target SET height = $2 - 1, revision = revision + 1 WHERE name = $1`,
+			`UPDATE target SET height = $2 - 1 WHERE name = $1`,
 		} {
 			if _, err := tx.exec(ctx, text, target, height); err != nil {
 				return err
@@ -217,7 +217,7 @@ func (t tx) addBlock(ctx context.Context, target string, b ledger.Block) error {
 	if _, err := t.exec(ctx, `UPDATE chain SET most_work = $2 WHERE target = $1 AND most_work < $2`, target, b.Work[:]); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `UPDATE target SET height = $2, revision = revision + 1 WHERE name = $1`, target, b.Height)
+	_, err := t.exec(ctx, `UPDATE target SET height = $2 WHERE name = $1`, target, b.Height)
 	return err
 }
 

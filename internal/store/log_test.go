@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/testpg"
 )
 
 var epoch0 = time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
@@ -26,6 +27,18 @@ var engines = map[string]func(t *testing.T) func(Options) *DB{
 		return func(o Options) *DB {
 			t.Helper()
 			db, err := Open(t.Context(), path, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			return db
+		}
+	},
+	"postgres": func(t *testing.T) func(Options) *DB {
+		where := testpg.Shared(t).NewDatabase(t)
+		return func(o Options) *DB {
+			t.Helper()
+			db, err := Open(t.Context(), where, o)
 			if err != nil {
 				t.Fatal(err)
 			}

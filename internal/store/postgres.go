@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -133,10 +136,18 @@ func (db *DB) checkSessions(ctx context.Context) error {
 	return nil
 }
 
-// transientPostgres accepts the loser of a deadlock and a transaction that could not be serialized.
-func transientPostgres(err error) bool {
+// rolledBackPostgres accepts the loser of a deadlock and what could not be serialized.
+func rolledBackPostgres(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+func disconnectedPostgres(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
+	}
+	return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // explainPostgres says what to do about an error that ends start-up.

@@ -45,9 +45,18 @@ func (db *DB) append(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
 	}
+	return db.retry(ctx, func() (again bool, err error) {
+		committing := false
+		err = db.run(ctx, db.write, nil, func(t *sql.Tx) error { committing = true; return db.commit(t) }, db.hot, f)
+		return db.engine.rolledBack(err) || !committing && db.engine.disconnected(err), err
+	})
+}
+
+// retry runs f until it succeeds or says that it is of no use to run it again, for about a second at most.
+func (db *DB) retry(ctx context.Context, f func() (again bool, err error)) error {
 	for pause, try := firstPause, 1; ; pause, try = 2*pause, try+1 {
-		err := db.run(ctx, db.write, nil, db.commit, db.hot, f)
-		if err == nil || try == maxTries || !db.engine.transient(err) {
+		again, err := f()
+		if err == nil || !again || try == maxTries {
 			return err
 		}
 		select {
@@ -107,7 +116,12 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 	defer db.asked.leave()
 	ctx = db.engine.bound(ctx)
 	if db.engine != sqlite {
-		return db.read.QueryContext(ctx, text, args...)
+		var rows *sql.Rows
+		err := db.retry(ctx, func() (again bool, err error) {
+			rows, err = db.read.QueryContext(ctx, text, args...)
+			return db.engine.disconnected(err), err
+		})
+		return rows, err
 	}
 	s, err := db.statement(ctx, text)
 	if err != nil {
@@ -129,7 +143,10 @@ func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any
 		return err
 	}
 	defer db.asked.leave()
-	return db.read.QueryRowContext(ctx, text, args...).Scan(dest...)
+	return db.retry(ctx, func() (again bool, err error) {
+		err = db.read.QueryRowContext(ctx, text, args...).Scan(dest...)
+		return db.engine.disconnected(err), err
+	})
 }
 
 // gate bounds how many wait for a connection: a slow database would otherwise collect requests without end.

@@ -8,6 +8,3 @@ CREATE TABLE lease (
 	token   BIGINT NOT NULL,
 	expires BIGINT NOT NULL
 );
-
--- Grows with every change of the target's attestations: nodes that remember them compare the sum.
-ALTER TABLE target ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
