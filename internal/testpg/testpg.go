@@ -10,6 +10,9 @@
 //	standby := pg.Standby(t)
 //	pg.Kill(t)
 //	standby.Promote(t)
+//	standby := pg.Standby(t)
+//	pg.Kill(t)
+//	standby.Promote(t)
 //
 // A database is named by its URL, as our own programs take it.
 package testpg
@@ -30,8 +33,9 @@ import (
 
 // Options say how a server differs from a fresh one of Debian's.
 type Options struct {
-	NoSync   bool     // it does not wait for the disk; for suites that do not test durability
-	Settings []string // more lines of postgresql.conf, "max_connections=20" for example
+	NoSync      bool     // it does not wait for the disk; for suites that do not test durability
+	Synchronous bool     // a commit waits until all standbys have it on disk
+	Settings    []string // more lines of postgresql.conf, "max_connections=20" for example
 }
 
 // Server is a PostgreSQL server. Databases and roles may be made by several
@@ -44,7 +48,10 @@ type Server struct {
 	login   login
 	prog    *program
 	paused  bool
-	made    atomic.Int64 // databases and roles, numbers for their names
+	made    atomic.Int64 // databases, roles and standbys: numbers for their names
+
+	primary     *Server  // of a standby
+	synchronous []string // the standbys that commits wait for
 
 	mu    sync.Mutex
 	roles []role // all that can log in, for pgbouncer
