@@ -103,6 +103,9 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Lost says that an error means that the loop may not run any more: another node runs it. Run then
+	// returns it, and it is no state of the target. Default: none means that.
+	Lost func(error) bool
 }
 
 // Loop brings the heads of a log to one target. Make one with New.
@@ -113,6 +116,7 @@ type Loop struct {
 	poll   time.Duration
 	log    *slog.Logger
 	now    func() time.Time
+	lost   func(error) bool
 
 	// Of the goroutine that runs the steps.
 	last      Status // as it was saved last
@@ -131,20 +135,26 @@ func New(name string, target Target, store Store, o Options) *Loop {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Loop{name: name, target: target, store: store, poll: o.Poll, log: o.Log.With("target", name), now: o.Now}
+	if o.Lost == nil {
+		o.Lost = func(error) bool { return false }
+	}
+	return &Loop{name: name, target: target, store: store, poll: o.Poll, log: o.Log.With("target", name), now: o.Now, lost: o.Lost}
 }
 
 // maxBackoff bounds the time between two looks at a target that is in trouble.
 const maxBackoff = 8 * time.Second
 
-// Run steps until ctx ends and then returns nil. An error of a step becomes the target's status; it
-// never ends the loop.
+// Run steps until ctx ends and then returns nil. An error of a step becomes the target's status; only
+// one that is Options.Lost ends the loop.
 func (l *Loop) Run(ctx context.Context) error {
 	wait := l.poll
 	for {
 		err := l.Step(ctx, l.now())
 		if ctx.Err() != nil {
 			return nil
+		}
+		if l.lost(err) {
+			return err
 		}
 		switch code := CodeOf(err); code {
 		case OK:
@@ -180,6 +190,9 @@ func (l *Loop) Step(ctx context.Context, now time.Time) error {
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if l.lost(err) {
+		return err
 	}
 	return errors.Join(err, l.report(ctx, now, err))
 }

@@ -1,6 +1,7 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -241,4 +242,37 @@ func TestPanicPasses(t *testing.T) {
 		}
 	}()
 	newLoop(f, Options{}).Run(t.Context())
+}
+
+// TestLost: what says that another node runs the loop ends it, and is no state of the target.
+func TestLost(t *testing.T) {
+	lost := errors.New("lost")
+	for _, c := range []struct {
+		name string
+		set  func(*fake)
+	}{
+		{"while following", func(f *fake) { f.check = func() error { return fmt.Errorf("connecting a block: %w", lost) } }},
+		{"inside a fault", func(f *fake) { f.check = func() error { return Faultf(NodeError, lost, "The node.") } }},
+		{"while saving an attempt", func(f *fake) { f.save = lost }},
+		{"while saving the status", func(f *fake) { f.status = lost }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := &fake{heads: epochs(5)}
+			c.set(f)
+			var logged bytes.Buffer
+			l := New("fake", f, f, Options{
+				Lost: func(err error) bool { return errors.Is(err, lost) },
+				Log:  slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			})
+			if err := l.Run(t.Context()); !errors.Is(err, lost) {
+				t.Errorf("ended with %v", err)
+			}
+			if f.status == nil && len(f.statuses) > 0 {
+				t.Errorf("saved %+v", f.statuses)
+			}
+			if logged.Len() > 0 {
+				t.Errorf("logged %s", &logged)
+			}
+		})
+	}
 }
