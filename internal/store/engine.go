@@ -18,6 +18,8 @@ type engine struct {
 	now string
 	// hasTable counts the tables of the name $1.
 	hasTable string
+	// tables counts all tables.
+	tables string
 	// lockSchema keeps other migrations out until the transaction ends.
 	lockSchema string
 	// follows is a statement that makes what counts by itself go on after the largest id of %s.
@@ -59,6 +61,7 @@ var postgres = &engine{
 	forShare:     ` FOR SHARE`,
 	now:          `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 	hasTable:     `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1`,
+	tables:       `SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()`,
 	lockSchema:   `SELECT pg_advisory_xact_lock(8241996741)`,
 	follows:      `SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), GREATEST(1, (SELECT COALESCE(MAX(id), 0) FROM %[1]s)))`,
 	snapshot:     sql.LevelRepeatableRead,

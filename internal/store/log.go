@@ -95,7 +95,9 @@ func (t tx) lockHead(ctx context.Context) (logtree.Head, logtree.Edge, error) {
 func (t tx) head(ctx context.Context, text string) (logtree.Head, logtree.Edge, error) {
 	var r headRow
 	err := t.row(ctx, text).Scan(r.dest()...)
-	if err != nil {
+	if errors.Is(err, sql.ErrNoRows) {
+		return logtree.Head{}, nil, ErrUnfinished
+	} else if err != nil {
 		return logtree.Head{}, nil, err
 	}
 	return r.parse()
@@ -190,7 +192,10 @@ func (t tx) beginEpoch(ctx context.Context, now time.Time, h logtree.Head, edge 
 // Head is the newest head of the log.
 func (db *DB) Head(ctx context.Context) (logtree.Head, error) {
 	var r headRow
-	if err := db.queryRow(ctx, selectHead, nil, r.dest()...); err != nil {
+	err := db.queryRow(ctx, selectHead, nil, r.dest()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return logtree.Head{}, ErrUnfinished
+	} else if err != nil {
 		return logtree.Head{}, fmt.Errorf("reading the head: %w", err)
 	}
 	h, edge, err := r.parse()

@@ -26,6 +26,8 @@ const (
 	MigrateUp Migrate = iota
 	// MigrateNever refuses it, but for an empty database.
 	MigrateNever
+	// MigrateEmpty refuses it as well, and makes a schema only where there is no table at all.
+	MigrateEmpty
 )
 
 type migration struct {
@@ -67,10 +69,27 @@ func (db *DB) prepareSchema(ctx context.Context, m Migrate) error {
 		return nil
 	case have > known:
 		return newerSchema(have, known)
-	case have > 0 && m == MigrateNever:
+	case have > 0 && m != MigrateUp:
 		return olderSchema(have, known)
 	}
+	if m == MigrateEmpty {
+		if err := db.checkEmpty(ctx); err != nil {
+			return err
+		}
+	}
 	return db.migrate(ctx)
+}
+
+// checkEmpty refuses a database that has tables.
+func (db *DB) checkEmpty(ctx context.Context) error {
+	var tables int
+	if err := db.write.QueryRowContext(ctx, db.engine.tables).Scan(&tables); err != nil {
+		return fmt.Errorf("counting the tables: %w", err)
+	}
+	if tables > 0 {
+		return fmt.Errorf("%w: it has %d tables that are not Datestone's: name an empty database", ErrSchema, tables)
+	}
+	return nil
 }
 
 // migrate brings the schema up to date, all in one transaction: forward only. Of several nodes that start at

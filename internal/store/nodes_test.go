@@ -489,3 +489,73 @@ func TestOpenSays(t *testing.T) {
 		}
 	}
 }
+
+// A commit that does not wait for the synchronous standby is not acknowledged, though the server reports success.
+func TestNotReplicated(t *testing.T) {
+	server := testpg.Start(t, testpg.Options{NoSync: true, Synchronous: true})
+	where := server.NewDatabase(t)
+	standby := server.Standby(t)
+	db, err := Open(t.Context(), where, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	appendTip(t, db, 0)
+	if _, err := Open(t.Context(), strings.Replace(where, fmt.Sprint(server.Port), fmt.Sprint(standby.Port), 1), Options{}); err == nil || !strings.Contains(err.Error(), "read-only standby") {
+		t.Errorf("opening the standby: %v", err)
+	}
+	standby.Stop(t)
+	result := make(chan error, 1)
+	go func() {
+		_, err := db.Append(t.Context(), epoch0, [][32]byte{tip(1)})
+		result <- err
+	}()
+	deadline := time.Now().Add(time.Minute)
+	for server.Exec(t, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`) == "0" {
+		if time.Now().After(deadline) {
+			t.Fatal("no commit waits for the standby")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := <-result; !errors.Is(err, ErrNotReplicated) {
+		t.Errorf("a commit that was not replicated: %v", err)
+	}
+	standby.Start(t)
+	appendTip(t, db, 2)
+	recompute(t, db)
+}
+
+// A pooler that gives each transaction a session of its choice is refused; one that keeps sessions is not.
+func TestPooler(t *testing.T) {
+	server := testpg.Start(t, testpg.Options{NoSync: true})
+	where := server.NewDatabase(t)
+	db, err := Open(t.Context(), server.Bouncer(t, where, "session"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	appendTip(t, db, 0)
+	if _, err := Open(t.Context(), server.Bouncer(t, where, "transaction"), Options{}); err == nil || !strings.Contains(err.Error(), "pool_mode") {
+		t.Errorf("a pooler in transaction mode: %v", err)
+	}
+}
+
+// A user who may not make tables can run a node over a schema that is there.
+func TestWithoutTheRightToMakeTables(t *testing.T) {
+	server := testpg.Shared(t)
+	where := server.NewDatabase(t)
+	if _, err := Open(t.Context(), server.Role(t, where), Options{}); err == nil || !strings.Contains(err.Error(), "right to create tables") {
+		t.Errorf("an empty database: %v", err)
+	}
+	owner, err := Open(t.Context(), where, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	db, err := Open(t.Context(), server.Role(t, where), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	appendTip(t, db, 0)
+}

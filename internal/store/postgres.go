@@ -24,8 +24,11 @@ const (
 	postgresConnect = 5 * time.Second
 	// postgresSession bounds what one session can make others wait for: a node that stops in the middle of a
 	// transaction loses it, with the lock of the head, within seconds.
-	postgresSession = `SET lock_timeout = '5s'; SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '5s';
-		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'error'`
+	//
+	// A statement_timeout would also end the wait for a synchronous standby, after which the server reports
+	// success: the time is bounded on our side.
+	postgresSession = `SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '5s';
+		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'`
 )
 
 // IsPostgres says whether a database is an address of PostgreSQL and not a file.
@@ -47,6 +50,11 @@ func (db *DB) openPostgres(ctx context.Context, where string, o Options) error {
 	}
 	if config.ValidateConnect == nil && !o.ReadOnly {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			db.warnings.Add(1)
+		}
 	}
 	n := o.Connections
 	if n == 0 {
@@ -83,7 +91,7 @@ func (db *DB) greet(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 	var durable string
-	if err := c.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&durable); err != nil {
+	if err := c.QueryRow(ctx, `SHOW synchronous_commit`, pgx.QueryExecModeSimpleProtocol).Scan(&durable); err != nil {
 		return err
 	}
 	if durable == "off" {
@@ -173,6 +181,8 @@ func explainPostgres(err error) error {
 			hint = "give the user the right to create tables, or run datestoned migrate up as a user who has it"
 		case "25006":
 			hint = readOnlyHint
+		case "42P05", "26000": // prepared statements of another session
+			return errTransactionPooler
 		}
 	case strings.Contains(err.Error(), "read only connection"):
 		hint = readOnlyHint

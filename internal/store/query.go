@@ -36,6 +36,9 @@ func (db *DB) update(ctx context.Context, f func(tx) error) error {
 }
 
 const (
+	// updateWithin bounds a transaction that writes.
+	updateWithin = 30 * time.Second
+
 	maxTries   = 8
 	firstPause = 2 * time.Millisecond
 )
@@ -44,6 +47,11 @@ const (
 func (db *DB) append(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, updateWithin)
+		defer cancel()
 	}
 	return db.retry(ctx, func() (again bool, err error) {
 		committing := false
@@ -81,7 +89,15 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit fu
 	if err := f(tx{t, db, hot}); err != nil {
 		return err
 	}
-	return commit(t)
+	warnings := db.warnings.Load()
+	if err := commit(t); err != nil {
+		return err
+	}
+	// A server that is told to stop waiting for its standby says so in a warning, and that it has committed.
+	if db.warnings.Load() != warnings {
+		return ErrNotReplicated
+	}
+	return nil
 }
 
 func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {

@@ -27,6 +27,8 @@ var (
 	ErrReadOnly = errors.New("the database is open for reading only")
 	// ErrInUse says that another process has the database open for writing.
 	ErrInUse = errors.New("the database is in use by another process")
+	// ErrNotReplicated says that the server stopped waiting for its synchronous standby.
+	ErrNotReplicated = errors.New("the transaction may not be on the standby")
 	// ErrBusy says that too many questions wait for a connection already.
 	ErrBusy = errors.New("the database has too much to do")
 )
@@ -55,6 +57,7 @@ type database struct {
 	commit     func(*sql.Tx) error // tests put faults here
 
 	connections atomic.Int64 // PostgreSQL: how many were ever made
+	warnings    atomic.Int64 // PostgreSQL: how many the server sent
 	checked     atomic.Int64 // connections when the log was last found to have the mark
 }
 
