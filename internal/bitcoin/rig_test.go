@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/datestone/datestone/internal/devchain"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/testpg"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -83,6 +85,28 @@ func (r *rig) cutting(next http.Handler) http.Handler {
 
 const name = "bitcoin"
 
+// overPostgres begins the names of tests whose store is PostgreSQL.
+const overPostgres = "TestOverPostgres/"
+
+// place is where the store of a test is.
+func place(t testing.TB, file string) string {
+	if strings.HasPrefix(t.Name(), overPostgres) {
+		return testpg.Shared(t).NewDatabase(t)
+	}
+	return file
+}
+
+// TestOverPostgres runs what is hard on the store over PostgreSQL as well.
+func TestOverPostgres(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"FailureTable": TestFailureTable, "BrokenLine": TestBrokenLine, "Storm": TestStorm, "GenerationsReturn": TestGenerationsReturn,
+		"ReplacedOneIsMined": TestReplacedOneIsMined, "ForeignConflict": TestForeignConflict, "BehindAndStaleFork": TestBehindAndStaleFork,
+		"Recovery": TestRecovery, "Epochs": TestEpochs, "FeeCaps": TestFeeCaps, "ReorgBelowTheBeginning": TestReorgBelowTheBeginning,
+	} {
+		t.Run(name, test)
+	}
+}
+
 // newRig makes a rig with an empty wallet on a chain of 110 blocks.
 func newRig(t testing.TB, change func(*rig)) *rig {
 	t.Helper()
@@ -92,7 +116,7 @@ func newRig(t testing.TB, change func(*rig)) *rig {
 	}
 	t.Cleanup(func() { chain.Close() })
 	dir := t.TempDir()
-	r := &rig{t: t, chain: chain, path: filepath.Join(dir, "datestone.db"), now: time.Unix(1_800_000_000, 0).UTC()}
+	r := &rig{t: t, chain: chain, path: place(t, filepath.Join(dir, "datestone.db")), now: time.Unix(1_800_000_000, 0).UTC()}
 	server := httptest.NewServer(r.cutting(chain.Handler("user", "secret")))
 	t.Cleanup(server.Close)
 	r.config = bitcoin.Config{
@@ -144,7 +168,7 @@ func (r *rig) restart() {
 // newTwin is a rig with the same chain and key and a database of its own.
 func newTwin(r *rig) *rig {
 	r.t.Helper()
-	twin := &rig{t: r.t, chain: r.chain, path: filepath.Join(r.t.TempDir(), "twin.db"), now: r.now, config: r.config}
+	twin := &rig{t: r.t, chain: r.chain, path: place(r.t, filepath.Join(r.t.TempDir(), "twin.db")), now: r.now, config: r.config}
 	twin.open()
 	r.t.Cleanup(func() { twin.db.Close() })
 	return twin
