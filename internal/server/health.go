@@ -11,6 +11,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/store"
 )
 
 // front answers what operators ask of any daemon, and hands all else to the surface.
@@ -67,7 +68,15 @@ type health struct {
 
 	mu     sync.Mutex // guards what follows
 	failed error      // of the newest commit
+	behind bool       // the database lacks what was acknowledged
 	probed time.Time
+}
+
+// setBehind says whether the database lacks what was acknowledged.
+func (h *health) setBehind(behind bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.behind = behind
 }
 
 // committed is told of every commit.
@@ -85,6 +94,9 @@ func (h *health) ready(ctx context.Context, now time.Time) error {
 	if _, err := h.head(ctx); err != nil {
 		return fmt.Errorf("the database does not answer")
 	}
+	if h.isBehind() {
+		return store.ErrBehind
+	}
 	if h.lastFailed() && h.mayProbe(now) {
 		if _, err := h.submit(ctx, nil); err != nil {
 			return fmt.Errorf("the database does not commit")
@@ -100,6 +112,12 @@ func (h *health) lastFailed() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.failed != nil
+}
+
+func (h *health) isBehind() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.behind
 }
 
 func (h *health) mayProbe(now time.Time) bool {

@@ -26,6 +26,7 @@ type metrics struct {
 	batches  prometheus.Histogram
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
+	leases   *prometheus.GaugeVec
 	routes   sync.Map // answer -> *answerMetrics, so that the hot path looks nothing up by text
 
 	// connections is set before the first scrape.
@@ -84,9 +85,12 @@ func newMetrics(store otscal.Store) *metrics {
 			Name: "datestone_http_request_seconds", Help: "Time to answer a request.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
 		}, []string{"route"}),
+		leases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "datestone_lease_held", Help: "Whether this node runs the loop of this name, which runs on one node at a time.",
+		}, []string{"name"}),
 	}
 	m.ok, m.bad = m.commits.WithLabelValues("ok"), m.commits.WithLabelValues("failed")
-	m.registry.MustRegister(m.commits, m.batches, m.requests, m.latency, m,
+	m.registry.MustRegister(m.commits, m.batches, m.requests, m.latency, m.leases, m,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -45,6 +45,7 @@ type Server struct {
 	db       *store.DB
 	mark     *store.Mark
 	calendar *calendar.Calendar
+	health   *health
 	targets  map[string]loop
 	public   *httpkit.Server
 	metrics  *httpkit.Server // nil without a listener of its own
@@ -78,17 +79,17 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if s.db, s.mark, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
-	health := &health{head: s.db.Head}
+	s.health = &health{head: s.db.Head}
 	numbers := newMetrics(s.db)
 	s.calendar = calendar.New(s.db, calendar.Config{
 		Burst: c.Burst, Rate: c.Rate, Log: s.log,
 		Observe: func(digests int, took time.Duration, err error) {
-			health.committed(err)
+			s.health.committed(err)
 			numbers.committed(digests, took, err)
 		},
 	})
-	health.submit = s.calendar.Submit
-	if s.targets, err = targets(c, s.db, s.log); err != nil {
+	s.health.submit = s.calendar.Submit
+	if s.targets, err = c.loops(s.db, numbers.leases, s.log); err != nil {
 		return nil, err
 	}
 	for name, target := range s.targets {
@@ -110,7 +111,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, health: health}
+	public := &front{surface: surface, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
@@ -122,7 +123,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("listening for metrics: %w", err)
 		}
 		listeners = append(listeners, ln)
-		own := &front{surface: http.NotFoundHandler(), health: health, metrics: numbers.handler()}
+		own := &front{surface: http.NotFoundHandler(), health: s.health, metrics: numbers.handler()}
 		s.metrics = httpkit.NewServer(ln, own, httpkit.Limits{Connections: 64}, s.log)
 	}
 	return s, nil
@@ -148,23 +149,6 @@ func openStore(ctx context.Context, c Config) (*store.DB, *store.Mark, error) {
 		return nil, nil, err
 	}
 	return db, mark, nil
-}
-
-func checkMark(ctx context.Context, db *store.DB, mark *store.Mark) error {
-	err := db.CheckMark(ctx, mark.Head())
-	if errors.Is(err, store.ErrBehind) {
-		return fmt.Errorf("%w; if there is a newer copy, put it in place; if what is missing is lost, begin a new epoch: datestoned epoch new --reason 'restored from backup'", err)
-	} else if err != nil {
-		return err
-	}
-	head, err := db.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if err := mark.Advance(head); err != nil {
-		return err
-	}
-	return mark.Sync()
 }
 
 // Addr is the address at which the calendar listens.
@@ -227,6 +211,9 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	part(func() error { return s.syncMark(targetsRun) })
+	if s.db.Shared() {
+		part(func() error { return s.followLog(targetsRun) })
+	}
 
 	s.log.Info("serving", "address", s.Addr().String(), "uri", s.config.URI)
 	go func() {
@@ -238,33 +225,6 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("stopped")
 	}
 	return err
-}
-
-// markEvery is how often the high-water mark is brought to the disk. A power cut takes back at most
-// that much of the mark, and never entries.
-const markEvery = time.Second
-
-// syncMark brings the mark to the disk while it moves.
-func (s *Server) syncMark(ctx context.Context) error {
-	tick := time.NewTicker(markEvery)
-	defer tick.Stop()
-	synced := s.mark.Head()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		head := s.mark.Head()
-		if head == synced {
-			continue
-		}
-		if err := s.mark.Sync(); err != nil {
-			s.log.Warn("the high-water mark was not brought to the disk", "err", err)
-			continue
-		}
-		synced = head
-	}
 }
 
 // close closes what is open. It is called once.

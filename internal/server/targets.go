@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/bitcoin"
@@ -15,15 +18,52 @@ const bitcoinName = "bitcoin"
 
 func (c Config) hasBitcoin() bool { return c.Bitcoin != (bitcoin.Config{}) }
 
-// targets are the loops of the configured targets, by name. They start nothing and ask nobody.
-func targets(c Config, db *store.DB, log *slog.Logger) (map[string]loop, error) {
-	all := make(map[string]loop)
+// builder makes a loop over a store. It starts nothing and asks nobody.
+type builder func(*store.DB) (loop, error)
+
+// builders make the loops of the configured targets, by name.
+func (c Config) builders(log *slog.Logger) map[string]builder {
+	all := make(map[string]builder)
 	if c.hasBitcoin() {
-		target, err := bitcoin.New(bitcoinName, c.Bitcoin, db, log)
+		all[bitcoinName] = func(db *store.DB) (loop, error) {
+			target, err := bitcoin.New(bitcoinName, c.Bitcoin, db, log)
+			if err != nil {
+				return nil, err
+			}
+			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
+		}
+	}
+	return all
+}
+
+func isLost(err error) bool { return errors.Is(err, store.ErrLeaseLost) }
+
+// bitcoinLoop gives the node its connections back when it ends.
+type bitcoinLoop struct {
+	*anchor.Loop
+	target *bitcoin.Target
+}
+
+func (l bitcoinLoop) Run(ctx context.Context) error {
+	defer l.target.Close()
+	return l.Loop.Run(ctx)
+}
+
+// loops are the loops of the configured targets over an open store, by name: those of a store that other nodes
+// have open as well run on one node at a time.
+func (c Config) loops(db *store.DB, held *prometheus.GaugeVec, log *slog.Logger) (map[string]loop, error) {
+	all := make(map[string]loop)
+	holder := nodeName()
+	for name, build := range c.builders(log) {
+		l, err := build(db)
 		if err != nil {
 			return nil, err
 		}
-		all[bitcoinName] = anchor.New(bitcoinName, target, db, anchor.Options{Log: log})
+		if db.Shared() {
+			lease := "target/" + name
+			l = newSingle(lease, holder, db, build, held.WithLabelValues(lease), log)
+		}
+		all[name] = l
 	}
 	return all, nil
 }
@@ -38,6 +78,10 @@ func (c Config) checkTargets() error {
 	case c.Targets == "configured" && !c.hasBitcoin():
 		return errors.New(`no target is configured, so no proof would ever be complete: add a table [bitcoin] with network = "mainnet" and how to reach the node, or write targets = "none"`)
 	}
-	_, err := targets(c, nil, slog.New(slog.DiscardHandler))
-	return err
+	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
+		if _, err := build(nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
