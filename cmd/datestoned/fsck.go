@@ -31,16 +31,9 @@ func (c *fsckCmd) Run(p *program) error {
 		return err
 	}
 	if !r.Clean() {
-		return foundProblems(len(r.Problems) + r.More)
+		return foundError{fmt.Errorf("%d problems; nothing was repaired: keep the files as they are and look at docs/operations.md", len(r.Problems)+r.More)}
 	}
 	return nil
-}
-
-// foundProblems is how many things a check found to be wrong.
-type foundProblems int
-
-func (n foundProblems) Error() string {
-	return fmt.Sprintf("%d problems; nothing was repaired: keep the files as they are and look at docs/operations.md", int(n))
 }
 
 func fsckText(r *fsck.Report) string {

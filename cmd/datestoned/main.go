@@ -34,6 +34,7 @@ type commands struct {
 	Fsck    fsckCmd    `cmd:"" help:"Recompute the log and all that was made of it; never repairs."`
 	Config  configCmd  `cmd:"" help:"Print the settings and their defaults, or check a configuration file."`
 	Epoch   epochCmd   `cmd:"" help:"Begin a new epoch of the log."`
+	Migrate migrateCmd `cmd:"" help:"Show the version of the database's schema, or bring it up to date."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -50,6 +51,11 @@ type program struct {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// foundError is what a check found to be wrong.
+type foundError struct{ error }
+
+func (e foundError) Unwrap() error { return e.error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -74,6 +80,7 @@ func run(p *program, args []string) (code int) {
 	}()
 	var c commands
 	c.Serve.settings, c.Fsck.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings(), newSettings()
+	c.Migrate.Status.settings, c.Migrate.Up.settings = newSettings(), newSettings()
 	parser, err := kong.New(&c,
 		kong.Name("datestoned"),
 		kong.Description("A self-hosted OpenTimestamps calendar."),
@@ -99,7 +106,7 @@ func run(p *program, args []string) (code int) {
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
-	var found foundProblems
+	var found foundError
 	if errors.As(err, &found) {
 		return exitFound
 	}
