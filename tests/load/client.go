@@ -16,22 +16,27 @@ type result struct {
 	requests  int
 	took      time.Duration
 	latencies []time.Duration // of every request
+	server    time.Duration   // processor time of the server; 0 where the system does not say
 }
 
 func (r result) perSecond() float64 { return float64(r.requests) / r.took.Seconds() }
 
+// serverMicros is the server's processor time for each request, in microseconds.
+func (r result) serverMicros() float64 { return float64(r.server) / 1e3 / float64(r.requests) }
+
 // drive sends requests over n connections, each the next as soon as the one before is answered, until
 // the time is up. request writes the i-th request of a connection into b; every answer must be 200.
-func drive(ctx context.Context, address string, n int, length time.Duration, request func(connection, i int, b []byte) []byte) (result, error) {
+func drive(ctx context.Context, s *server, n int, length time.Duration, request func(connection, i int, b []byte) []byte) (result, error) {
 	conns := make([]net.Conn, n)
 	for i := range conns {
-		conn, err := net.Dial("tcp", address)
+		conn, err := net.Dial("tcp", s.address)
 		if err != nil {
 			return result{}, err
 		}
 		defer conn.Close()
 		conns[i] = conn
 	}
+	used := s.processorTime()
 	start := time.Now()
 	deadline := start.Add(length)
 	parts := make([][]time.Duration, n)
@@ -60,7 +65,7 @@ func drive(ctx context.Context, address string, n int, length time.Duration, req
 		})
 	}
 	wg.Wait()
-	r := result{took: time.Since(start)}
+	r := result{took: time.Since(start), server: s.processorTime() - used}
 	for c := range parts {
 		if errs[c] != nil {
 			return r, fmt.Errorf("connection %d: %w", c, errs[c])

@@ -38,14 +38,14 @@ func postRequest(_, _ int, b []byte) []byte {
 
 // compare drives both servers in turn and prints medians of the rounds.
 func (l *lab) compare(ctx context.Context, what string, connections int, real, bare *server, request, bareRequest func(int, int, []byte) []byte) error {
-	var ratios, perSecond, barePerSecond []float64
+	var ratios, perSecond, barePerSecond, micros, bareMicros, microsRatios []float64
 	var medians []time.Duration
 	for range l.rounds {
-		b, err := drive(ctx, bare.address, connections, l.round, bareRequest)
+		b, err := drive(ctx, bare, connections, l.round, bareRequest)
 		if err != nil {
 			return fmt.Errorf("bare server: %w", err)
 		}
-		r, err := drive(ctx, real.address, connections, l.round, request)
+		r, err := drive(ctx, real, connections, l.round, request)
 		if err != nil {
 			return fmt.Errorf("datestoned: %w", err)
 		}
@@ -53,9 +53,16 @@ func (l *lab) compare(ctx context.Context, what string, connections int, real, b
 		perSecond = append(perSecond, r.perSecond())
 		barePerSecond = append(barePerSecond, b.perSecond())
 		medians = append(medians, median(r.latencies))
+		micros = append(micros, r.serverMicros())
+		bareMicros = append(bareMicros, b.serverMicros())
+		microsRatios = append(microsRatios, r.serverMicros()/b.serverMicros())
 	}
-	fmt.Printf("%-24s %5d connections: %8.0f/s, bare %8.0f/s, ratio %.2f, median %v\n",
+	fmt.Printf("%-24s %5d connections: %8.0f/s, bare %8.0f/s, ratio %.2f, median %v",
 		what, connections, median(perSecond), median(barePerSecond), median(ratios), median(medians).Round(time.Microsecond))
+	if used := median(micros); used > 0 {
+		fmt.Printf("; processor time of the server %.0f µs a request, bare %.0f µs, ratio %.2f", used, median(bareMicros), median(microsRatios))
+	}
+	fmt.Println()
 	return nil
 }
 
@@ -88,7 +95,7 @@ func (l *lab) sustained(ctx context.Context) error {
 	}
 	defer real.stop()
 	defer b.stop()
-	if _, err := drive(ctx, real.address, 64, 3*time.Second, postRequest); err != nil {
+	if _, err := drive(ctx, real, 64, 3*time.Second, postRequest); err != nil {
 		return err
 	}
 	return l.compare(ctx, "POST past the burst", 64, real, b, postRequest, postRequest)
@@ -248,7 +255,7 @@ func (l *lab) start(ctx context.Context, sizes []int) error {
 			return err
 		}
 		took := time.Since(begin)
-		if _, err := drive(ctx, s.address, 64, l.round, postRequest); err != nil {
+		if _, err := drive(ctx, s, 64, l.round, postRequest); err != nil {
 			return err
 		}
 		memory, err := s.residentBytes()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -45,7 +46,7 @@ type server struct {
 }
 
 func (s *server) stop() {
-	s.cmd.Process.Signal(os.Interrupt)
+	s.cmd.Process.Signal(syscall.SIGTERM) // a background job passes on that SIGINT is ignored
 	s.cmd.Wait()
 }
 
@@ -145,4 +146,20 @@ func (s *server) residentBytes() (int64, error) {
 		}
 	}
 	return 0, errors.New("no VmRSS")
+}
+
+// processorTime is what the server's threads have had of the processors, 0 where the system does not say.
+func (s *server) processorTime() (total time.Duration) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for _, thread := range threads {
+		var onProcessor time.Duration
+		if b, err := os.ReadFile(thread); err == nil {
+			fmt.Sscan(string(b), &onProcessor)
+		}
+		total += onProcessor
+	}
+	return total
 }
