@@ -94,6 +94,12 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/testnode": {},
 	"internal/testpg":   {},
+	"tests/cluster": {
+		"internal/devchain": "the nodes anchor in it",
+		"internal/testnode": "it starts processes",
+		"internal/testpg":   "it asks the database of the nodes",
+		"ots":               "it verifies proofs",
+	},
 	"tests/load": {
 		"internal/httpkit": "the bare handler listens as the service does",
 		"internal/logtree": "it fills a log",
@@ -108,12 +114,12 @@ var only = map[string][]string{
 	"database/sql":                        {"internal/store", "tests/load"},
 	"modernc.org/sqlite":                  {"internal/store"},
 	"github.com/prometheus/client_golang": {"internal/server"},
-	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode"},
+	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
-	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest"},
+	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
 }
 
 type goPackage struct {
