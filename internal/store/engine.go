@@ -43,6 +43,7 @@ var sqlite = &engine{
 	),
 	now:          `CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000`,
 	hasTable:     `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+	tables:       `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 	rolledBack:   func(error) bool { return false },
 	disconnected: func(error) bool { return false },
 	// The driver starts a goroutine for every statement that could be cancelled, which costs more than
