@@ -92,9 +92,9 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 		start := time.Now()
 		rec := recorders.Get().(*recorder)
 		*rec = recorder{ResponseWriter: w}
-		header := w.Header()
-		id := requestID(r)
-		header["X-Request-Id"] = id
+		if id := broughtID(r); id != nil {
+			w.Header()["X-Request-Id"] = id
+		}
 		if r.Body == http.NoBody {
 			Busy(r)
 		}
@@ -103,8 +103,9 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 				if cause == http.ErrAbortHandler {
 					panic(cause)
 				}
+				id := requestID(r)
 				s.logger().Error("a request handler panicked", "route", route, "request", id[0], "cause", cause, "stack", string(debug.Stack()))
-				s.fail(rec, r, &Error{Status: http.StatusInternalServerError, Message: "internal error"})
+				s.fail(rec, r, id, &Error{Status: http.StatusInternalServerError, Message: "internal error"})
 			}
 			if s.Observe != nil {
 				s.Observe(route, rec.status(), time.Since(start))
@@ -120,6 +121,7 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 		if !errors.As(err, &e) {
 			e = &Error{Status: http.StatusInternalServerError, Message: "internal error", Err: err}
 		}
+		id := requestID(r)
 		if e.Status >= 500 && !errors.Is(err, context.Canceled) {
 			level := slog.LevelError
 			if e.Status == http.StatusServiceUnavailable {
@@ -127,16 +129,17 @@ func (s *Surface) Handle(route string, h Handler) http.Handler {
 			}
 			s.logFailure(r, level, route, id[0], e)
 		}
-		s.fail(rec, r, e)
+		s.fail(rec, r, id, e)
 	})
 }
 
 // fail writes the error unless an answer has begun; then all that is left is to cut it off.
-func (s *Surface) fail(rec *recorder, r *http.Request, e *Error) {
+func (s *Surface) fail(rec *recorder, r *http.Request, id []string, e *Error) {
 	if rec.code != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	header := rec.Header()
+	header["X-Request-Id"] = id
 	for i := 0; i+1 < len(e.Header); i += 2 {
 		header.Set(e.Header[i], e.Header[i+1])
 	}
@@ -188,35 +191,21 @@ func ReadBody(r *http.Request, b []byte) error {
 	return nil
 }
 
+// short is how many bytes net/http buffers and measures for certain, without a field that we set.
+const short = 1 << 10
+
 // WriteBody answers with a body whose type the caller has set. A HEAD request gets the header alone.
 func WriteBody(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
-	w.Header()["Content-Length"] = lengthField(len(body))
-	if status != http.StatusOK {
+	head := r.Method == http.MethodHead
+	if head || len(body) > short {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+	if head || status != http.StatusOK {
 		w.WriteHeader(status)
 	}
-	if r.Method == http.MethodHead {
-		if status == http.StatusOK {
-			w.WriteHeader(status)
-		}
-		return nil
+	if !head {
+		// An error here is the client's connection; there is nobody left to tell.
+		w.Write(body)
 	}
-	// An error here is the client's connection; there is nobody left to tell.
-	w.Write(body)
 	return nil
-}
-
-// lengths are the values of Content-Length that are common, so that they need no allocation. They
-// are shared between answers and never written to.
-var lengths = func() (fields [512][]string) {
-	for i := range fields {
-		fields[i] = []string{strconv.Itoa(i)}
-	}
-	return fields
-}()
-
-func lengthField(n int) []string {
-	if n < len(lengths) {
-		return lengths[n]
-	}
-	return []string{strconv.Itoa(n)}
 }

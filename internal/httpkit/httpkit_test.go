@@ -40,7 +40,7 @@ func TestHandleAnswersErrors(t *testing.T) {
 	}{
 		{name: "success", handler: func(w http.ResponseWriter, r *http.Request) error {
 			return WriteBody(w, r, 200, []byte("fine"))
-		}, status: 200, body: "fine", header: "Content-Length: 4", notLogged: true},
+		}, status: 200, body: "fine", notLogged: true},
 		{name: "public error", handler: func(http.ResponseWriter, *http.Request) error {
 			return fmt.Errorf("asking: %w", &Error{Status: 404, Message: "no such thing", Header: []string{"Cache-Control", "no-store"}, Err: cause})
 		}, status: 404, body: "no such thing", header: "Cache-Control: no-store", notLogged: true},
@@ -70,8 +70,8 @@ func TestHandleAnswersErrors(t *testing.T) {
 				t.Errorf("%s is %q, want %q", name, w.Header().Get(name), value)
 			}
 			id := w.Header().Get("X-Request-Id")
-			if !soundRequestID(id) {
-				t.Errorf("X-Request-Id is %q", id)
+			if failed := c.status != 200; soundRequestID(id) != failed {
+				t.Errorf("X-Request-Id of an answer %d is %q", c.status, id)
 			}
 			if c.notLogged && logged.Len() > 0 {
 				t.Errorf("logged %s", &logged)
@@ -128,10 +128,50 @@ func TestRequestID(t *testing.T) {
 	if first == second {
 		t.Errorf("two requests have the id %s", first)
 	}
+	r.Header.Set("X-Request-Id", "mine")
+	w := httptest.NewRecorder()
+	if answer(plain(quiet())).ServeHTTP(w, r); w.Header().Get("X-Request-Id") != "mine" {
+		t.Errorf("the client's id came back as %q", w.Header().Get("X-Request-Id"))
+	}
 	for id, kept := range map[string]bool{"abc-1_2.Z": true, "": false, "a b": false, "a\"b": false, strings.Repeat("x", 64): true, strings.Repeat("x", 65): false} {
 		r.Header.Set("X-Request-Id", id)
 		if got := requestID(r)[0]; (got == id) != kept {
 			t.Errorf("id %q of the client was kept: %v, want %v", id, got == id, kept)
+		}
+	}
+}
+
+func TestWriteBodySaysItsLength(t *testing.T) {
+	sizes := []int{0, 1, short, short + 1, 10_000}
+	srv := httptest.NewServer(plain(quiet()).Handle("x", func(w http.ResponseWriter, r *http.Request) error {
+		var n, status int
+		if _, err := fmt.Sscanf(r.URL.Path, "/%d/%d", &status, &n); err != nil {
+			return err
+		}
+		return WriteBody(w, r, status, make([]byte, n))
+	}))
+	defer srv.Close()
+	for _, n := range sizes {
+		for _, status := range []int{200, 404} {
+			for _, method := range []string{"GET", "HEAD"} {
+				r, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("%s/%d/%d", srv.URL, status, n), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := srv.Client().Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				want := n
+				if method == "HEAD" {
+					want = 0
+				}
+				if err != nil || resp.StatusCode != status || resp.ContentLength != int64(n) || len(body) != want {
+					t.Errorf("%s of %d bytes and status %d: %s, Content-Length %d, %d bytes, %v", method, n, status, resp.Status, resp.ContentLength, len(body), err)
+				}
+			}
 		}
 	}
 }

@@ -12,8 +12,9 @@ import (
 
 // Listener bounds the open connections of a server. When all places are taken, a new connection takes
 // the place of the one that has waited longest for its client: silent since it was accepted, idle
-// between requests, or slow with a request. Connections at work are never closed; when all are at
-// work, accepting waits.
+// between requests, or slow with a request. Connections at work are never closed, and young ones are
+// not closed yet, so that a crowd does not show out a client whose request is on its way; when there
+// is no other, accepting waits.
 type Listener struct {
 	net.Listener
 	max int
@@ -27,13 +28,17 @@ type Listener struct {
 	closed bool
 }
 
+// young is how long a connection waits for its client before it may be closed to make room.
+const young = 250 * time.Millisecond
+
 // conn is a connection of a Listener.
 type conn struct {
 	net.Conn
 	listener   *Listener
 	prev, next *conn
-	waiting    bool // in the listener's list
-	gone       bool // no longer counted
+	since      time.Time // when it began to wait for its client
+	waiting    bool      // in the listener's list
+	gone       bool      // no longer counted
 }
 
 // Limit bounds the connections that are open at a time.
@@ -49,7 +54,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		inner, err := l.Listener.Accept()
 		if err != nil {
-			if outOfFiles(err) && l.shedOldest() {
+			if outOfFiles(err) && l.makeRoom() {
 				// The descriptor is free when the connection's reader has noticed.
 				time.Sleep(time.Millisecond)
 				continue
@@ -70,16 +75,9 @@ func (l *Listener) admit(c *conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.open >= l.max && !l.closed {
-		victim := l.oldest
-		if victim == nil {
+		if !l.shedOldest() {
 			l.room.Wait()
-			continue
 		}
-		l.remove(victim)
-		l.shed++
-		l.mu.Unlock()
-		victim.Close()
-		l.mu.Lock()
 	}
 	if l.closed {
 		return net.ErrClosed
@@ -89,25 +87,49 @@ func (l *Listener) admit(c *conn) error {
 	return nil
 }
 
-// shedOldest closes the connection that has waited longest, and says whether there was one.
-func (l *Listener) shedOldest() bool {
+func (l *Listener) makeRoom() bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.shedOldest()
+}
+
+// shedOldest closes the connection that has waited longest. While that one is young it waits instead,
+// until it is not, or until there may be room without it. It returns false when no connection waits
+// for its client. It requires l.mu, which it releases meanwhile.
+func (l *Listener) shedOldest() bool {
 	victim := l.oldest
-	if victim != nil {
-		l.remove(victim)
-		l.shed++
-	}
-	l.mu.Unlock()
 	if victim == nil {
 		return false
 	}
-	victim.Close()
+	if d := young - time.Since(victim.since); d > 0 {
+		ripe := time.AfterFunc(d, func() {
+			l.mu.Lock()
+			l.room.Signal()
+			l.mu.Unlock()
+		})
+		l.room.Wait()
+		ripe.Stop()
+		return true
+	}
+	l.shedOne(victim)
 	return true
+}
+
+// shedOne requires l.mu, which it releases meanwhile.
+func (l *Listener) shedOne(victim *conn) {
+	l.remove(victim)
+	l.shed++
+	l.mu.Unlock()
+	victim.Close()
+	l.mu.Lock()
 }
 
 // shedWaiting closes every connection that waits for its client.
 func (l *Listener) shedWaiting() {
-	for l.shedOldest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.oldest != nil {
+		l.shedOne(l.oldest)
 	}
 }
 
@@ -129,7 +151,7 @@ func (l *Listener) Count() (open int, shed int64) {
 
 // append requires l.mu.
 func (l *Listener) append(c *conn) {
-	c.prev, c.next, c.waiting = l.newest, nil, true
+	c.prev, c.next, c.waiting, c.since = l.newest, nil, true, time.Now()
 	if l.newest != nil {
 		l.newest.next = c
 	} else {

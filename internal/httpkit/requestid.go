@@ -19,15 +19,21 @@ var processID = func() string {
 
 var requests atomic.Uint64
 
-// requestID is the X-Request-Id of the request if it brought a sound one, else a new one, as the
-// value of a header field.
-func requestID(r *http.Request) []string {
+// broughtID is the X-Request-Id that the request brought, as the value of a header field, or nil when
+// there is none or not a sound one.
+func broughtID(r *http.Request) []string {
 	if id := r.Header["X-Request-Id"]; len(id) == 1 && soundRequestID(id[0]) {
 		return id
 	}
-	var room [32]byte
-	b := append(room[:0], processID...)
-	return []string{string(strconv.AppendUint(b, requests.Add(1), 36))}
+	return nil
+}
+
+// requestID is the id that the request brought, else a new one.
+func requestID(r *http.Request) []string {
+	if id := broughtID(r); id != nil {
+		return id
+	}
+	return []string{processID + strconv.FormatUint(requests.Add(1), 36)}
 }
 
 // soundRequestID accepts what cannot confuse a log or a header.

@@ -1,0 +1,122 @@
+package httpkit
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// queue is a listener whose connections, or errors, a test puts in.
+type queue chan any
+
+func (q queue) Accept() (net.Conn, error) {
+	switch v := (<-q).(type) {
+	case net.Conn:
+		return v, nil
+	case error:
+		return nil, v
+	}
+	return nil, net.ErrClosed
+}
+func (q queue) Close() error   { close(q); return nil }
+func (q queue) Addr() net.Addr { return &net.TCPAddr{} }
+
+// crowd is a Listener that accepts what knock brings.
+type crowd struct {
+	*Listener
+	t        *testing.T
+	queue    queue
+	accepted chan *conn
+}
+
+func newCrowd(t *testing.T, places int) *crowd {
+	c := &crowd{t: t, queue: make(queue, 16), accepted: make(chan *conn, 16)}
+	c.Listener = Limit(c.queue, places)
+	go func() {
+		defer close(c.accepted)
+		for {
+			got, err := c.Accept()
+			if err != nil {
+				return
+			}
+			c.accepted <- got.(*conn)
+		}
+	}()
+	return c
+}
+
+// knock brings a connection and returns it once it is accepted, with the time that this took.
+func (c *crowd) knock() (*conn, time.Duration) {
+	start := time.Now()
+	ours, _ := net.Pipe()
+	c.queue <- ours
+	return <-c.accepted, time.Since(start)
+}
+
+func isOpen(c *conn) bool {
+	c.SetReadDeadline(time.Now())
+	_, err := c.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// TestACrowdWaits: a connection whose request is still on its way is not closed for those that come
+// right after it, however many they are.
+func TestACrowdWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 2)
+		silent, _ := c.knock()
+		polite, _ := c.knock()
+		time.AfterFunc(young-time.Millisecond, polite.busy)
+		if third, took := c.knock(); took != young {
+			t.Errorf("the third of two was accepted after %v, want %v", took, young)
+		} else if isOpen(silent) || !isOpen(polite) || !isOpen(third) {
+			t.Errorf("open are silent %v, polite %v, third %v; want the last two", isOpen(silent), isOpen(polite), isOpen(third))
+		}
+		// A place that becomes free is taken at once.
+		time.AfterFunc(time.Millisecond, func() { polite.Close() })
+		if _, took := c.knock(); took != time.Millisecond {
+			t.Errorf("a free place was taken after %v", took)
+		}
+		// An old one gives way at once.
+		time.Sleep(young)
+		if _, took := c.knock(); took != 0 {
+			t.Errorf("an old connection gave way after %v", took)
+		}
+		if open, shed := c.Count(); open != 2 || shed != 2 {
+			t.Errorf("%d are open and %d were shed, want 2 and 2", open, shed)
+		}
+		c.shedWaiting()
+		if open, _ := c.Count(); open != 0 {
+			t.Errorf("%d young connections outlived the stop", open)
+		}
+		c.Close()
+		<-c.accepted
+	})
+}
+
+// TestFewFilesAndACrowd: without descriptors a young connection gives way as well, when it is not young any more.
+func TestFewFilesAndACrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 8)
+		first, _ := c.knock()
+		c.queue <- syscall.EMFILE // waits until the first is not young
+		c.queue <- syscall.EMFILE // closes it
+		if _, took := c.knock(); took < young || took > 2*young {
+			t.Errorf("accepted after %v, want about %v", took, young)
+		}
+		if isOpen(first) {
+			t.Error("no descriptor was freed")
+		}
+		c.shedWaiting()
+		// With nothing to close, the caller hears of it.
+		c.queue <- syscall.EMFILE
+		if got := <-c.accepted; got != nil {
+			t.Error("accepted without a descriptor")
+		}
+		c.Close()
+	})
+}
