@@ -87,17 +87,30 @@ type Calendar struct {
 }
 
 // batch is a set of digests that become one entry. leaves grows under Calendar.mu until Run takes
-// the batch; the rest is set by Run before done is closed.
+// the batch.
 type batch struct {
-	leaves [][32]byte
+	leaves   [][32]byte
+	patience *time.Timer // fails the batch unless it is stopped
 
-	patience *time.Timer   // closes expired unless it is stopped
-	expired  chan struct{} // when it is closed nobody waits for the batch any more
+	settled sync.Once
+	done    chan struct{} // closed when the outcome is set, after which it does not change
+	outcome outcome
+}
 
-	done  chan struct{}
+// outcome is what became of a batch.
+type outcome struct {
 	tree  *ots.Tree
 	entry logtree.Entry
 	err   error
+}
+
+// settle wakes the waiters. Only the first outcome counts: a commit that comes after the patience ran
+// out is one that nobody waits for any more.
+func (b *batch) settle(o outcome) {
+	b.settled.Do(func() {
+		b.outcome = o
+		close(b.done)
+	})
 }
 
 // New makes a calendar over a store. It does nothing until Run.
@@ -130,12 +143,10 @@ func New(store Store, config Config) *Calendar {
 
 // Receipt is what a submission got.
 type Receipt struct {
-	Path  ots.Path // from the digest to the entry
+	// Path is the operations from the digest to the entry, in wire form.
+	Path  []byte
 	Entry logtree.Entry
 }
-
-// Timestamp is the receipt as a timestamp on the digest, with a pending attestation on the entry.
-func (r Receipt) Timestamp(pending ots.Attestation) *ots.Timestamp { return ots.New(r.Path, pending) }
 
 // Submit adds a digest of at most MaxDigest bytes to the log. It returns only after the entry that
 // holds it is on disk. ErrUnavailable means that nothing was acknowledged.
@@ -156,14 +167,22 @@ func (c *Calendar) Submit(ctx context.Context, digest []byte) (Receipt, error) {
 	case <-b.done:
 	case <-ctx.Done():
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-	case <-b.expired:
-		return Receipt{}, fmt.Errorf("%w: the commit takes longer than %v", ErrUnavailable, c.config.Patience)
 	}
-	if b.err != nil {
-		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, b.err)
+	if err := b.outcome.err; err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	path := ots.Path{}.Append(nonce).SHA256().Concat(b.tree.Path(i)).Prepend(b.entry[:8])
-	return Receipt{Path: path, Entry: b.entry}, nil
+	return Receipt{Path: path(nonce, b.outcome.tree, i, b.outcome.entry), Entry: b.outcome.entry}, nil
+}
+
+// path is the operations from the i-th digest of a batch to the batch's entry.
+func path(nonce []byte, tree *ots.Tree, i int, e logtree.Entry) []byte {
+	const room = 512 // for the path of the largest batch, and for what a caller adds
+	b := make([]byte, 0, room)
+	b = append(append(b, byte(ots.OpAppend), nonceSize), nonce...)
+	b = append(b, byte(ots.OpSHA256))
+	b = append(b, tree.Path(i).Bytes()...)
+	position := e[:8]
+	return append(append(b, byte(ots.OpPrepend), byte(len(position))), position...)
 }
 
 // join puts a leaf into the open batch and returns the batch with the leaf's index.
@@ -177,8 +196,10 @@ func (c *Calendar) join(leaf [32]byte) (*batch, int, error) {
 		return nil, 0, fmt.Errorf("%w: %d digests are waiting", ErrUnavailable, c.waiting)
 	}
 	if len(c.batches) == 0 || len(c.batches[len(c.batches)-1].leaves) == MaxBatch {
-		b := &batch{expired: make(chan struct{}), done: make(chan struct{})}
-		b.patience = time.AfterFunc(c.config.Patience, func() { close(b.expired) })
+		b := &batch{done: make(chan struct{})}
+		b.patience = time.AfterFunc(c.config.Patience, func() {
+			b.settle(outcome{err: fmt.Errorf("the commit takes longer than %v", c.config.Patience)})
+		})
 		c.batches = append(c.batches, b)
 	}
 	b := c.batches[len(c.batches)-1]
@@ -260,19 +281,21 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, t
 	defer cancel()
 
 	tips := make([][32]byte, len(batches))
+	trees := make([]*ots.Tree, len(batches))
 	for i, b := range batches {
 		c.bucket.Allow()
-		b.tree = ots.MerkleTree(b.leaves)
-		tips[i] = b.tree.Root()
+		trees[i] = ots.MerkleTree(b.leaves)
+		tips[i] = trees[i].Root()
 		digests += len(b.leaves)
 	}
 	entries, err := c.store.Append(ctx, start, tips)
 	for i, b := range batches {
-		if b.err = err; err == nil {
-			b.entry = entries[i]
-		}
 		b.patience.Stop()
-		close(b.done)
+		if err != nil {
+			b.settle(outcome{err: err})
+		} else {
+			b.settle(outcome{tree: trees[i], entry: entries[i]})
+		}
 	}
 	took = time.Since(start)
 	c.config.Observe(digests, took, err)

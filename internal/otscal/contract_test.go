@@ -53,7 +53,7 @@ func (s scripted) Submit(ctx context.Context, digest []byte) (calendar.Receipt, 
 
 // receipt is a short path that depends on the digest.
 func receipt(digest []byte) calendar.Receipt {
-	return calendar.Receipt{Path: ots.Path{}.Append(append([]byte("nonce"), digest...)).SHA256().Prepend([]byte("position"))}
+	return calendar.Receipt{Path: ots.Path{}.Append(append([]byte("nonce"), digest...)).SHA256().Prepend([]byte("position")).Bytes()}
 }
 
 var confirmed = []byte("any bytes, as the calendar gave them")
@@ -141,7 +141,11 @@ func timestampOf(t testing.TB, digest string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := receipt([]byte(digest)).Timestamp(pending).AppendBinary(nil)
+	path, err := ots.ParsePath(receipt([]byte(digest)).Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ots.New(path, pending).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -188,11 +188,8 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	path := receipt.Path.Bytes()
-	body := make([]byte, 0, len(path)+len(s.pending))
-	body = append(append(body, path...), s.pending...)
 	w.Header()["Content-Type"] = octetStream
-	return httpkit.WriteBody(w, r, http.StatusOK, body)
+	return httpkit.WriteBody(w, r, http.StatusOK, append(receipt.Path, s.pending...))
 }
 
 func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
