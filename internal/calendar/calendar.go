@@ -73,6 +73,28 @@ type Config struct {
 	Log *slog.Logger
 }
 
+func (config Config) withDefaults() Config {
+	if config.Burst == 0 {
+		config.Burst = 10_000
+	}
+	if config.Rate == 0 {
+		config.Rate = 50
+	}
+	if config.Waiting == 0 {
+		config.Waiting = 65_536
+	}
+	if config.Patience == 0 {
+		config.Patience = 10 * time.Second
+	}
+	if config.Observe == nil {
+		config.Observe = func(int, time.Duration, error) {}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	return config
+}
+
 // Calendar commits digests to a log. Make one with New.
 type Calendar struct {
 	store  Store
@@ -115,24 +137,7 @@ func (b *batch) settle(o outcome) {
 
 // New makes a calendar over a store. It does nothing until Run.
 func New(store Store, config Config) *Calendar {
-	if config.Burst == 0 {
-		config.Burst = 10_000
-	}
-	if config.Rate == 0 {
-		config.Rate = 50
-	}
-	if config.Waiting == 0 {
-		config.Waiting = 65_536
-	}
-	if config.Patience == 0 {
-		config.Patience = 10 * time.Second
-	}
-	if config.Observe == nil {
-		config.Observe = func(int, time.Duration, error) {}
-	}
-	if config.Log == nil {
-		config.Log = slog.Default()
-	}
+	config = config.withDefaults()
 	return &Calendar{
 		store:  store,
 		config: config,

@@ -44,7 +44,8 @@ var sqlite = &engine{
 	now:          `CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000`,
 	hasTable:     `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 	tables:       `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
-	rolledBack:   func(error) bool { return false },
+	// A random id that was taken is drawn again.
+	rolledBack:   func(err error) bool { return err != nil && strings.Contains(err.Error(), "stamp.certificate") },
 	disconnected: func(error) bool { return false },
 	// The driver starts a goroutine for every statement that could be cancelled, which costs more than
 	// these take; and none can be cancelled while the disk hangs.

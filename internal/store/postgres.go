@@ -144,10 +144,10 @@ func (db *DB) checkSessions(ctx context.Context) error {
 	return nil
 }
 
-// rolledBackPostgres accepts the loser of a deadlock and what could not be serialized.
+// rolledBackPostgres accepts the loser of a deadlock, what could not be serialized, and a random id that was taken.
 func rolledBackPostgres(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && strings.Contains(e.ConstraintName, "certificate"))
 }
 
 func disconnectedPostgres(err error) bool {
@@ -196,3 +196,9 @@ func explainPostgres(err error) error {
 }
 
 const readOnlyHint = "this server is a read-only standby: name the primary in database, or all servers, separated by commas"
+
+// lockTimedOut says that a row was locked by others for longer than a transaction waits.
+func lockTimedOut(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "55P03"
+}

@@ -1,0 +1,66 @@
+-- Accounts and the stamps that are kept for them. The words are those of 0001.
+
+-- key_hash is the SHA-256 of the active API key, or NULL. branding is JSON, or empty. stamps counts the account's
+-- stamps and last_stamp is when the newest was made: appends hold the row's lock, so both only grow.
+CREATE TABLE account (
+	id          {{serial}},
+	email       TEXT NOT NULL UNIQUE,
+	plan        TEXT NOT NULL,
+	suspended   BIGINT NOT NULL,
+	created     BIGINT NOT NULL,
+	branding    TEXT NOT NULL,
+	key_hash    {{bytes}} UNIQUE,
+	key_hint    TEXT NOT NULL,
+	key_created BIGINT NOT NULL,
+	stamps      BIGINT NOT NULL,
+	last_stamp  BIGINT NOT NULL
+);
+
+-- New stamps by account and calendar month in UTC, as year * 100 + month.
+CREATE TABLE quota_use (
+	account BIGINT NOT NULL,
+	month   BIGINT NOT NULL,
+	used    BIGINT NOT NULL,
+	PRIMARY KEY (account, month)
+);
+
+-- Stamps. number counts an account's stamps from 1 without a gap. number, created and position grow together.
+-- nonce and leaf lead from the digest to the entry at position, over the leaves in kept.
+CREATE TABLE stamp (
+	account     BIGINT NOT NULL,
+	number      BIGINT NOT NULL,
+	id          {{bytes}} NOT NULL UNIQUE,
+	certificate TEXT NOT NULL UNIQUE,
+	digest      {{bytes}} NOT NULL,
+	name        TEXT NOT NULL,
+	size        BIGINT NOT NULL,
+	type        TEXT NOT NULL,
+	created     BIGINT NOT NULL,
+	branding    TEXT NOT NULL,
+	thumbnail   {{bytes}},
+	public      BIGINT NOT NULL,
+	nonce       {{bytes}} NOT NULL,
+	leaf        BIGINT NOT NULL,
+	position    BIGINT NOT NULL,
+	PRIMARY KEY (account, created)
+);
+CREATE UNIQUE INDEX stamp_digest ON stamp (account, digest);
+CREATE INDEX stamp_position ON stamp (account, position, created);
+
+-- The leaves of each batch of stamps, 32 bytes each in order, by the position of its entry.
+CREATE TABLE kept (
+	position {{key}},
+	leaves   {{bytes}} NOT NULL
+);
+
+-- Requests that may be repeated. payload is the SHA-256 of the body; result has for each item a byte, 1 if the
+-- stamp was there before, and when the stamp was created as 8 bytes, big-endian.
+CREATE TABLE idempotency (
+	account BIGINT NOT NULL,
+	name    TEXT NOT NULL,
+	payload {{bytes}} NOT NULL,
+	result  {{bytes}} NOT NULL,
+	expires BIGINT NOT NULL,
+	PRIMARY KEY (account, name)
+);
+CREATE INDEX idempotency_expires ON idempotency (expires);

@@ -1,0 +1,701 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/ots"
+)
+
+// maxLeaves is how many stamps share an entry.
+const maxLeaves = 1 << 12
+
+// AppendStamps decides each request in its turn and adds the stamps of those that are admitted to the log, with
+// the quota that they use and their idempotency keys, all in one transaction. It returns a result for each
+// request, and only after all is on disk. After an error none is acknowledged.
+func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account.Create) ([]account.Result, error) {
+	var results []account.Result
+	var head logtree.Head
+	appended := false
+	err := db.append(ctx, func(tx tx) error {
+		a := admission{tx: tx, now: now, owners: make(map[int64]*owner)}
+		results = make([]account.Result, len(creates))
+		if err := a.lock(ctx, creates); err != nil {
+			return err
+		}
+		for i, c := range creates {
+			created, err := a.admit(ctx, c)
+			if refusal(err) {
+				results[i].Err = err
+			} else if err != nil {
+				return err
+			}
+			results[i].Created = created
+		}
+		if appended = len(a.stamps) > 0; !appended {
+			return a.keep(ctx) // expired keys may have been forgotten
+		}
+		var err error
+		if head, err = a.appendTo(ctx, db.epochMax); err != nil {
+			return err
+		}
+		// The stamps have their positions now.
+		for i := range results {
+			for j, s := range results[i].Stamps {
+				if k, ok := a.index[s.ID]; ok {
+					results[i].Stamps[j] = a.stamps[k]
+				}
+			}
+		}
+		return a.keep(ctx)
+	})
+	if lockTimedOut(err) {
+		err = fmt.Errorf("%w: %w", account.ErrInProgress, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keeping stamps: %w", err)
+	}
+	if appended {
+		err = db.advance(head)
+	}
+	return results, err
+}
+
+// refusal says that an error is the answer to one request, and not a fault.
+func refusal(err error) bool {
+	for _, e := range []error{account.ErrItem, account.ErrSuspended, account.ErrMismatch, account.ErrDuplicate, account.ErrQuota} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// admission decides requests within one transaction.
+type admission struct {
+	tx     tx
+	now    time.Time
+	owners map[int64]*owner
+	stamps []account.Stamp // admitted, in order
+	number []int64         // of each stamp within its account
+	index  map[account.ID]int
+	keys   []keyUse
+	certs  int // characters of a certificate's id
+}
+
+// owner is an account whose row is locked.
+type owner struct {
+	id        int64
+	suspended bool
+	branding  *account.Branding
+	stamps    int64
+	last      int64 // microseconds
+	month     int64
+	used      int64
+	changed   bool
+	fresh     map[[32]byte]int // digests of admitted stamps, by their index in admission.stamps
+}
+
+// keyUse is an idempotency key that was used.
+type keyUse struct {
+	account int64
+	name    string
+	payload [32]byte
+	result  []byte
+}
+
+// lock locks the rows of all accounts in the order of their ids, so that two nodes never wait for each other.
+func (a *admission) lock(ctx context.Context, creates []account.Create) error {
+	var ids []int64
+	for _, c := range creates {
+		ids = append(ids, c.Account)
+	}
+	slices.Sort(ids)
+	a.index = make(map[account.ID]int)
+	for _, id := range slices.Compact(ids) {
+		o := &owner{id: id, month: account.Month(a.now), fresh: make(map[[32]byte]int)}
+		var suspended int64
+		var branding string
+		err := a.tx.row(ctx, `SELECT suspended, branding, stamps, last_stamp FROM account WHERE id = $1`+a.tx.db.engine.forUpdate, id).
+			Scan(&suspended, &branding, &o.stamps, &o.last)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		o.suspended = suspended != 0
+		if o.branding, err = parseBranding(branding); err != nil {
+			return err
+		}
+		err = a.tx.row(ctx, `SELECT used FROM quota_use WHERE account = $1 AND month = $2`, id, o.month).Scan(&o.used)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		a.owners[id] = o
+	}
+	return nil
+}
+
+// admit decides one request: its order of checks is the contract's.
+func (a *admission) admit(ctx context.Context, c account.Create) (account.Created, error) {
+	var none account.Created
+	o := a.owners[c.Account]
+	if o == nil || o.suspended {
+		return none, account.ErrSuspended
+	}
+	if c.Key != "" {
+		if created, found, err := a.replay(ctx, c); err != nil || found {
+			return created, err
+		}
+	}
+	for _, item := range c.Items {
+		if err := item.Check(); err != nil {
+			return none, err
+		}
+	}
+	existing, err := a.existing(ctx, o, c.Items)
+	if err != nil {
+		return none, err
+	}
+	created := account.Created{Stamps: make([]account.Stamp, len(c.Items)), Existing: make([]bool, len(c.Items))}
+	fresh := make(map[[32]byte]bool)
+	for i, item := range c.Items {
+		_, before := existing[item.SHA256]
+		_, now := o.fresh[item.SHA256]
+		created.Existing[i] = before || now || fresh[item.SHA256]
+		fresh[item.SHA256] = fresh[item.SHA256] || !created.Existing[i]
+	}
+	count := 0
+	for _, e := range created.Existing {
+		if !e {
+			count++
+		}
+	}
+	if c.Whole && count < len(c.Items) {
+		return none, account.ErrDuplicate
+	}
+	if o.used+int64(count) > c.Quota {
+		return none, account.ErrQuota
+	}
+	for i, item := range c.Items {
+		if !created.Existing[i] {
+			if err := a.add(ctx, o, c, item); err != nil {
+				return none, err
+			}
+		}
+	}
+	for i, item := range c.Items {
+		if k, ok := o.fresh[item.SHA256]; ok {
+			created.Stamps[i] = a.stamps[k]
+		} else {
+			created.Stamps[i] = existing[item.SHA256]
+		}
+	}
+	if c.Key != "" {
+		var result []byte
+		for i, s := range created.Stamps {
+			existed := byte(0)
+			if created.Existing[i] {
+				existed = 1
+			}
+			result = binary.BigEndian.AppendUint64(append(result, existed), uint64(micros(s.Created)))
+		}
+		a.keys = append(a.keys, keyUse{c.Account, c.Key, c.Payload, result})
+	}
+	return created, nil
+}
+
+// add admits one stamp.
+func (a *admission) add(ctx context.Context, o *owner, c account.Create, item account.Item) error {
+	certificate, err := a.certificate(ctx)
+	if err != nil {
+		return err
+	}
+	o.last = max(micros(a.now), o.last+1)
+	o.stamps++
+	o.used++
+	o.changed = true
+	s := account.Stamp{
+		ID: account.NewID(), Account: o.id, Certificate: certificate, SHA256: item.SHA256, File: item.File,
+		Created: fromMicros(o.last), Thumbnail: item.Thumbnail, Nonce: item.Nonce,
+	}
+	if c.Branding {
+		s.Branding = o.branding
+	}
+	o.fresh[s.SHA256] = len(a.stamps)
+	a.index[s.ID] = len(a.stamps)
+	a.stamps = append(a.stamps, s)
+	a.number = append(a.number, o.stamps)
+	return nil
+}
+
+// replay finds the answer to an earlier request with the same idempotency key.
+func (a *admission) replay(ctx context.Context, c account.Create) (account.Created, bool, error) {
+	var payload, result []byte
+	var expires int64
+	err := a.tx.row(ctx, `SELECT payload, result, expires FROM idempotency WHERE account = $1 AND name = $2`, c.Account, c.Key).Scan(&payload, &result, &expires)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && expires <= micros(a.now) {
+		// It may have been used by an earlier request of this transaction.
+		for _, k := range a.keys {
+			if k.account == c.Account && k.name == c.Key {
+				if k.payload != c.Payload {
+					return account.Created{}, true, account.ErrMismatch
+				}
+				return a.replayed(ctx, c.Account, k.result)
+			}
+		}
+		return account.Created{}, false, nil
+	} else if err != nil {
+		return account.Created{}, false, err
+	}
+	if !bytes.Equal(payload, c.Payload[:]) {
+		return account.Created{}, true, account.ErrMismatch
+	}
+	return a.replayed(ctx, c.Account, result)
+}
+
+const resultSize = 9
+
+func (a *admission) replayed(ctx context.Context, id int64, result []byte) (account.Created, bool, error) {
+	created := account.Created{Replayed: true}
+	if len(result)%resultSize != 0 {
+		return created, true, fmt.Errorf("the result of a request of account %d: %w", id, logtree.ErrInconsistent)
+	}
+	wanted := make([]any, 0, len(result)/resultSize)
+	for ; len(result) > 0; result = result[resultSize:] {
+		created.Existing = append(created.Existing, result[0] == 1)
+		wanted = append(wanted, int64(binary.BigEndian.Uint64(result[1:resultSize])))
+	}
+	byTime := make(map[int64]account.Stamp)
+	for _, s := range a.stamps {
+		if s.Account == id {
+			byTime[micros(s.Created)] = s
+		}
+	}
+	err := a.stampsWhere(ctx, id, "created", wanted, func(s account.Stamp) { byTime[micros(s.Created)] = s })
+	if err != nil {
+		return created, true, err
+	}
+	for _, at := range wanted {
+		s, ok := byTime[at.(int64)]
+		if !ok {
+			return created, true, fmt.Errorf("a stamp of account %d is gone: %w", id, logtree.ErrInconsistent)
+		}
+		created.Stamps = append(created.Stamps, s)
+	}
+	return created, true, nil
+}
+
+// existing are the stamps of an owner that are stored, by digest, among those of the items.
+func (a *admission) existing(ctx context.Context, o *owner, items []account.Item) (map[[32]byte]account.Stamp, error) {
+	found := make(map[[32]byte]account.Stamp)
+	if o.stamps == 0 {
+		return found, nil
+	}
+	digests := make([]any, len(items))
+	for i, item := range items {
+		digests[i] = item.SHA256[:]
+	}
+	err := a.stampsWhere(ctx, o.id, "digest", digests, func(s account.Stamp) { found[s.SHA256] = s })
+	return found, err
+}
+
+// stampsWhere reads the stamps of an account whose column has one of the values.
+func (a *admission) stampsWhere(ctx context.Context, id int64, column string, values []any, each func(account.Stamp)) error {
+	const width = 250
+	for chunk := range slices.Chunk(values, width) {
+		// The last value stands in for those that are missing, so that there is one text.
+		args := make([]any, 0, width+1)
+		args = append(append(args, id), chunk...)
+		n := len(chunk)
+		if n > 1 {
+			for n < width {
+				args = append(args, chunk[len(chunk)-1])
+				n++
+			}
+		}
+		var list strings.Builder
+		for i := range n {
+			if i > 0 {
+				list.WriteString(", ")
+			}
+			fmt.Fprintf(&list, "$%d", i+2)
+		}
+		rows, err := a.tx.rows(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND `+column+` IN (`+list.String()+`)`, args...)
+		if err != nil {
+			return err
+		}
+		all, err := scanStamps(rows)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			each(s)
+		}
+	}
+	return nil
+}
+
+const (
+	certificatePrefix   = "TS-"
+	certificateAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	certificateLength   = 6
+)
+
+// certificate makes the id of a certificate: random, and one character longer than the contract's six for each time
+// that one in a hundred of the shorter ones is in use.
+func (a *admission) certificate(ctx context.Context) (string, error) {
+	if a.certs == 0 {
+		var used int64
+		if err := a.tx.row(ctx, `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`).Scan(&used); err != nil {
+			return "", err
+		}
+		a.certs = certificateLength
+		for math.Pow(float64(len(certificateAlphabet)), float64(a.certs)) < 100*float64(used) {
+			a.certs++
+		}
+	}
+	b := make([]byte, a.certs)
+	rand.Read(b)
+	for i := range b {
+		for b[i] >= 252 { // the largest multiple of 36 in a byte
+			rand.Read(b[i : i+1])
+		}
+		b[i] = certificateAlphabet[int(b[i])%len(certificateAlphabet)]
+	}
+	return certificatePrefix + string(b), nil
+}
+
+// appendTo adds the admitted stamps to the log, and gives them their places.
+func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head, error) {
+	h, edge, err := a.tx.lockHead(ctx)
+	if err != nil {
+		return h, err
+	}
+	if err := a.tx.checkMark(ctx, h); err != nil {
+		return h, err
+	}
+	for first := 0; first < len(a.stamps); first += maxLeaves {
+		batch := a.stamps[first:min(first+maxLeaves, len(a.stamps))]
+		leaves := make([][32]byte, len(batch))
+		packed := make([]byte, 0, 32*len(batch))
+		for i, s := range batch {
+			leaves[i] = s.LeafHash()
+			packed = append(packed, leaves[i][:]...)
+		}
+		if h.Size >= epochMax {
+			if h, edge, err = a.tx.beginEpoch(ctx, a.now, h, edge, h.Epoch+1, epochFull); err != nil {
+				return h, err
+			}
+		}
+		var entry logtree.Entry
+		if entry, edge, err = a.tx.add(ctx, a.now, h, edge, ots.MerkleTree(leaves).Root()); err != nil {
+			return h, err
+		}
+		h.Size++
+		for i := range batch {
+			batch[i].Position, batch[i].Leaf = entry.Position(), i
+		}
+		if _, err := a.tx.exec(ctx, `INSERT INTO kept (position, leaves) VALUES ($1, $2)`, int64(entry.Position()), packed); err != nil {
+			return h, err
+		}
+	}
+	return h, a.tx.setHead(ctx, &h, edge)
+}
+
+// keep writes the admitted stamps and what they used.
+func (a *admission) keep(ctx context.Context) error {
+	if err := a.insertStamps(ctx); err != nil {
+		return err
+	}
+	ids := make([]int64, 0, len(a.owners))
+	for id, o := range a.owners {
+		if o.changed {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		o := a.owners[id]
+		if _, err := a.tx.exec(ctx, `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`, id, o.stamps, o.last); err != nil {
+			return err
+		}
+		if _, err := a.tx.exec(ctx, `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
+			ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`, id, o.month, o.used); err != nil {
+			return err
+		}
+	}
+	expires := micros(a.now.Add(account.IdempotencyKept))
+	for _, k := range a.keys {
+		if _, err := a.tx.exec(ctx, `INSERT INTO idempotency (account, name, payload, result, expires) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, result = EXCLUDED.result, expires = EXCLUDED.expires`,
+			k.account, k.name, k.payload[:], k.result, expires); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const stampColumns = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
+
+// insertStamps writes stamps, many in a statement.
+func (a *admission) insertStamps(ctx context.Context) error {
+	const columns, width = 15, 100
+	row := make([]string, columns)
+	text := func(n int) string {
+		var b strings.Builder
+		b.WriteString(`INSERT INTO stamp (number, ` + stampColumns + `) VALUES `)
+		for i := range n {
+			for j := range row {
+				row[j] = fmt.Sprintf("$%d", i*columns+j+1)
+			}
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString("(" + strings.Join(row, ", ") + ")")
+		}
+		return b.String()
+	}
+	for first := 0; first < len(a.stamps); {
+		n := 1
+		if len(a.stamps)-first >= width {
+			n = width
+		}
+		args := make([]any, 0, n*columns)
+		for i, s := range a.stamps[first : first+n] {
+			branding, err := brandingText(s.Branding)
+			if err != nil {
+				return err
+			}
+			public := 0
+			if s.Public {
+				public = 1
+			}
+			args = append(args, a.number[first+i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
+				micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position))
+		}
+		if _, err := a.tx.exec(ctx, text(n), args...); err != nil {
+			return err
+		}
+		first += n
+	}
+	return nil
+}
+
+func scanStamps(rows *sql.Rows) ([]account.Stamp, error) {
+	defer rows.Close()
+	var all []account.Stamp
+	for rows.Next() {
+		var s account.Stamp
+		var id, digest, nonce []byte
+		var branding string
+		var created, public, position int64
+		if err := rows.Scan(&s.Account, &id, &s.Certificate, &digest, &s.File.Name, &s.File.Size, &s.File.Type, &created, &branding,
+			&s.Thumbnail, &public, &nonce, &s.Leaf, &position); err != nil {
+			return nil, err
+		}
+		if len(id) != 16 || len(nonce) != 16 {
+			return nil, fmt.Errorf("stamp %s: an id of %d and a nonce of %d bytes: %w", s.Certificate, len(id), len(nonce), logtree.ErrInconsistent)
+		}
+		s.ID, s.Nonce = account.ID(id), [16]byte(nonce)
+		var err error
+		if s.SHA256, err = hash32(digest); err != nil {
+			return nil, err
+		}
+		if s.Branding, err = parseBranding(branding); err != nil {
+			return nil, err
+		}
+		s.Created, s.Public, s.Position = fromMicros(created), public != 0, logtree.Position(position)
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+// Stamp is the stamp with this id, or ErrNotFound. Whose it is, is for the caller to check.
+func (db *DB) Stamp(ctx context.Context, id account.ID) (account.Stamp, error) {
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE id = $1`, id[:])
+}
+
+// StampByCertificate is the stamp with this certificate's id, or ErrNotFound.
+func (db *DB) StampByCertificate(ctx context.Context, certificate string) (account.Stamp, error) {
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE certificate = $1`, certificate)
+}
+
+// StampByDigest is the account's stamp of a digest, or ErrNotFound.
+func (db *DB) StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error) {
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND digest = $2`, owner, digest[:])
+}
+
+func (db *DB) stamp(ctx context.Context, text string, args ...any) (account.Stamp, error) {
+	rows, err := db.query(ctx, text, args...)
+	if err != nil {
+		return account.Stamp{}, fmt.Errorf("reading a stamp: %w", err)
+	}
+	all, err := scanStamps(rows)
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return account.Stamp{}, fmt.Errorf("reading a stamp: %w", err)
+	}
+	return all[0], nil
+}
+
+// BatchLeaves are the leaves of the batch of stamps whose entry is at p.
+func (db *DB) BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error) {
+	var packed []byte
+	err := db.queryRow(ctx, `SELECT leaves FROM kept WHERE position = $1`, []any{int64(p)}, &packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the batch at %v: %w", p, err)
+	}
+	if len(packed) == 0 || len(packed)%32 != 0 {
+		return nil, fmt.Errorf("the batch at %v has %d bytes: %w", p, len(packed), logtree.ErrInconsistent)
+	}
+	leaves := make([][32]byte, len(packed)/32)
+	for i := range leaves {
+		leaves[i] = [32]byte(packed[32*i:])
+	}
+	return leaves, nil
+}
+
+// Range is a run of positions, from From up to but without To.
+type Range struct{ From, To logtree.Position }
+
+// Confirmed are the positions that a counted attestation of the log covers, in order.
+func (db *DB) Confirmed(ctx context.Context) ([]Range, error) {
+	rows, err := db.query(ctx, `SELECT epoch, MAX(size) FROM attestation WHERE purpose = 'log' AND state = 1 GROUP BY epoch ORDER BY epoch`)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is confirmed: %w", err)
+	}
+	defer rows.Close()
+	var all []Range
+	for rows.Next() {
+		var epoch int
+		var size int64
+		if err := rows.Scan(&epoch, &size); err != nil {
+			return nil, fmt.Errorf("reading what is confirmed: %w", err)
+		}
+		from, err := logtree.At(epoch, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Range{from, from + logtree.Position(size)})
+	}
+	return all, rows.Err()
+}
+
+// Stamps are up to limit stamps of an account that were created before a time, newest first, and among
+// those whose positions are in one of the ranges, which are in order; nil means everywhere.
+func (db *DB) Stamps(ctx context.Context, owner int64, ranges []Range, before time.Time, limit int) ([]account.Stamp, error) {
+	if ranges == nil {
+		return db.stamps(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND created < $2 ORDER BY created DESC LIMIT $3`, owner, micros(before), limit)
+	}
+	var all []account.Stamp
+	for _, r := range slices.Backward(ranges) {
+		if len(all) == limit {
+			break
+		}
+		some, err := db.stamps(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND position >= $2 AND position < $3 AND created < $4
+			ORDER BY position DESC, created DESC LIMIT $5`, owner, int64(r.From), int64(r.To), micros(before), limit-len(all))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+func (db *DB) stamps(ctx context.Context, text string, args ...any) ([]account.Stamp, error) {
+	rows, err := db.query(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading stamps: %w", err)
+	}
+	all, err := scanStamps(rows)
+	if err != nil {
+		return nil, fmt.Errorf("reading stamps: %w", err)
+	}
+	return all, nil
+}
+
+// CountStamps is how many stamps an account has, and among those how many in the ranges; nil means everywhere.
+func (db *DB) CountStamps(ctx context.Context, owner int64, ranges []Range) (int64, error) {
+	if ranges == nil {
+		ranges = []Range{{0, math.MaxInt64}}
+	}
+	var sum int64
+	for _, r := range ranges {
+		last, err := db.numberBefore(ctx, owner, r.To)
+		if err != nil {
+			return 0, err
+		}
+		first, err := db.numberBefore(ctx, owner, r.From)
+		if err != nil {
+			return 0, err
+		}
+		sum += last - first
+	}
+	return sum, nil
+}
+
+// numberBefore is the number of the account's last stamp below a position: numbers count without a gap.
+func (db *DB) numberBefore(ctx context.Context, owner int64, p logtree.Position) (int64, error) {
+	var n int64
+	err := db.queryRow(ctx, `SELECT number FROM stamp WHERE account = $1 AND position < $2 ORDER BY position DESC, created DESC LIMIT 1`, []any{owner, int64(p)}, &n)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("counting the stamps of account %d: %w", owner, err)
+	}
+	return n, nil
+}
+
+// ChangeStamp sets whether the certificate of an owner's stamp is public, and its thumbnail. It returns
+// ErrNotFound when the owner has no such stamp.
+func (db *DB) ChangeStamp(ctx context.Context, owner int64, id account.ID, public bool, thumbnail []byte) error {
+	err := db.update(ctx, func(tx tx) error {
+		n := 0
+		if public {
+			n = 1
+		}
+		r, err := tx.exec(ctx, `UPDATE stamp SET public = $3, thumbnail = $4 WHERE id = $1 AND account = $2`, id[:], owner, n, thumbnail)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, ErrNotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("changing stamp %v: %w", id, err)
+	}
+	return nil
+}
+
+// ForgetIdempotency deletes up to limit idempotency keys that have expired, and returns how many.
+func (db *DB) ForgetIdempotency(ctx context.Context, now time.Time, limit int) (int64, error) {
+	var n int64
+	err := db.update(ctx, func(tx tx) error {
+		r, err := tx.exec(ctx, `DELETE FROM idempotency WHERE (account, name) IN (SELECT account, name FROM idempotency WHERE expires <= $1 ORDER BY expires LIMIT $2)`, micros(now), limit)
+		if err != nil {
+			return err
+		}
+		n, err = r.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("forgetting idempotency keys: %w", err)
+	}
+	return n, nil
+}
