@@ -79,6 +79,16 @@ var allowed = map[string]map[string]string{
 		"internal/logtree":  "positions and heads on the status page",
 		"ots":               "replies are timestamps",
 	},
+	"internal/rest": {
+		"api":               "the resources and error codes of its contract",
+		"internal/account":  "whose stamps",
+		"internal/anchor":   "the health of targets",
+		"internal/calendar": "proofs, and the keeper of stamps",
+		"internal/httpkit":  "handlers",
+		"internal/logtree":  "a stamp's status is read off its position",
+		"internal/store":    "ranges of positions, and what is not found",
+		"ots":               "proofs",
+	},
 	"internal/server": {
 		"internal/anchor":         "it runs the targets",
 		"internal/bitcoin":        "wiring",
