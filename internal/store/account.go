@@ -17,7 +17,7 @@ const accountColumns = `id, email, plan, suspended, created, branding, key_hint,
 // when the e-mail address is taken.
 func (db *DB) CreateAccount(ctx context.Context, now time.Time, email, plan string) (account.Account, error) {
 	a := account.Account{Email: email, Plan: plan, Created: now.UTC().Truncate(time.Microsecond)}
-	err := db.update(ctx, func(tx tx) error {
+	err := db.updateAccounts(ctx, func(tx tx) error {
 		err := tx.row(ctx, `INSERT INTO account (email, plan, suspended, created, branding, key_hint, key_created, stamps, last_stamp)
 			VALUES ($1, $2, 0, $3, '', '', 0, 0, 0) ON CONFLICT (email) DO NOTHING RETURNING id`, email, plan, micros(now)).Scan(&a.ID)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -44,6 +44,47 @@ func (db *DB) ChangeAccount(ctx context.Context, a account.Account) error {
 	return db.changeAccount(ctx, a.ID, "changing", `UPDATE account SET plan = $2, suspended = $3, branding = $4 WHERE id = $1`, a.Plan, suspended, branding)
 }
 
+// SetPlan sets the plan of an account.
+func (db *DB) SetPlan(ctx context.Context, id int64, plan string) error {
+	return db.changeAccount(ctx, id, "setting the plan of", `UPDATE account SET plan = $2 WHERE id = $1`, plan)
+}
+
+// SetSuspended suspends an account, or ends that.
+func (db *DB) SetSuspended(ctx context.Context, id int64, suspended bool) error {
+	n := 0
+	if suspended {
+		n = 1
+	}
+	return db.changeAccount(ctx, id, "suspending or resuming", `UPDATE account SET suspended = $2 WHERE id = $1`, n)
+}
+
+// SetBranding sets what the account's next stamps show, nil for nothing.
+func (db *DB) SetBranding(ctx context.Context, id int64, b *account.Branding) error {
+	text, err := brandingText(b)
+	if err != nil {
+		return fmt.Errorf("setting the branding of account %d: %w", id, err)
+	}
+	return db.changeAccount(ctx, id, "setting the branding of", `UPDATE account SET branding = $2 WHERE id = $1`, text)
+}
+
+// PlansInUse are the names of the plans that accounts have.
+func (db *DB) PlansInUse(ctx context.Context) ([]string, error) {
+	rows, err := db.query(ctx, `SELECT DISTINCT plan FROM account ORDER BY plan`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the plans of accounts: %w", err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, fmt.Errorf("reading the plans of accounts: %w", err)
+		}
+		all = append(all, name)
+	}
+	return all, rows.Err()
+}
+
 // SetKey makes the key with this hash the only active one of the account, from now on; the one before it is
 // not active any more.
 func (db *DB) SetKey(ctx context.Context, now time.Time, id int64, hash [32]byte, hint string) error {
@@ -56,7 +97,7 @@ func (db *DB) RevokeKey(ctx context.Context, id int64) error {
 }
 
 func (db *DB) changeAccount(ctx context.Context, id int64, what, text string, args ...any) error {
-	err := db.update(ctx, func(tx tx) error {
+	err := db.updateAccounts(ctx, func(tx tx) error {
 		r, err := tx.exec(ctx, text, append([]any{id}, args...)...)
 		if err != nil {
 			return err

@@ -81,6 +81,9 @@ func (db *DB) openPostgres(ctx context.Context, where string, o Options) error {
 	if err := db.checkSessions(ctx); err != nil {
 		return explainPostgres(err)
 	}
+	if o.Accounts {
+		return db.checkSchema(ctx)
+	}
 	return explainPostgres(db.prepareSchema(ctx, o.Migrate))
 }
 

@@ -22,10 +22,19 @@ var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateH
 // disk. When it returns an error the transaction may still have happened: callers read again. f runs again
 // when the database asks for it.
 func (db *DB) update(ctx context.Context, f func(tx) error) error {
+	return db.fenced(ctx, db.append, f)
+}
+
+// updateAccounts is update for what changes accounts alone, which may be done beside a server.
+func (db *DB) updateAccounts(ctx context.Context, f func(tx) error) error {
+	return db.fenced(ctx, db.transact, f)
+}
+
+func (db *DB) fenced(ctx context.Context, transact func(context.Context, func(tx) error) error, f func(tx) error) error {
 	// Both before and after: what is read meanwhile may be either state.
 	db.version.Add(1)
 	defer db.version.Add(1)
-	return db.append(ctx, func(tx tx) error {
+	return transact(ctx, func(tx tx) error {
 		if db.lease != nil {
 			if err := tx.fence(ctx, db.lease); err != nil {
 				return err
@@ -45,6 +54,13 @@ const (
 
 // append is update for what changes the log alone, which no lease guards.
 func (db *DB) append(ctx context.Context, f func(tx) error) error {
+	if db.accountsOnly {
+		return ErrAccountsOnly
+	}
+	return db.transact(ctx, f)
+}
+
+func (db *DB) transact(ctx context.Context, f func(tx) error) error {
 	if db.write == nil {
 		return ErrReadOnly
 	}

@@ -25,6 +25,8 @@ var (
 	ErrConflict = errors.New("the row changed meanwhile")
 	// ErrReadOnly says that the database was opened for reading.
 	ErrReadOnly = errors.New("the database is open for reading only")
+	// ErrAccountsOnly says that the database was opened for changing accounts.
+	ErrAccountsOnly = errors.New("the database is open for changing accounts only")
 	// ErrInUse says that another process has the database open for writing.
 	ErrInUse = errors.New("the database is in use by another process")
 	// ErrNotReplicated says that the server stopped waiting for its synchronous standby.
@@ -46,6 +48,8 @@ type database struct {
 	read   *sql.DB
 	lock   *os.File // SQLite: of the writing process
 
+	accountsOnly bool
+
 	statements sync.Map             // query text -> *sql.Stmt on read; SQLite only, the other driver does it by itself
 	hot        map[string]*sql.Stmt // hotTexts on write; SQLite only
 	asked      gate
@@ -65,6 +69,10 @@ type database struct {
 type Options struct {
 	// ReadOnly opens without migrating and, for SQLite, without the writer's lock; verbs that write fail.
 	ReadOnly bool
+	// Accounts opens for the verbs that change accounts and for reading, without migrating and, for SQLite,
+	// without the writer's lock: beside a server, which remembers nothing of accounts. Other verbs that
+	// write return ErrAccountsOnly.
+	Accounts bool
 	// EpochEntries is the number of entries that an epoch holds; the zero value means 2^26.
 	EpochEntries int64
 	// Mark is the high-water mark to advance after each append; nil keeps none.
@@ -82,7 +90,7 @@ func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if o.EpochEntries == 0 {
 		o.EpochEntries = defaultEpochEntries
 	}
-	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit}}
+	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit, accountsOnly: o.Accounts}}
 	open, what := db.openSQLite, "database "+where
 	if db.engine = sqlite; IsPostgres(where) {
 		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"
@@ -99,11 +107,17 @@ func (db *DB) Shared() bool { return db.engine == postgres }
 
 func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	db.asked.limit = 1 << 20 // a local file answers or the whole machine hangs
-	if o.ReadOnly {
+	switch {
+	case o.ReadOnly || o.Accounts:
 		if _, err := os.Stat(path); err != nil {
 			return err
 		}
-	} else {
+		if o.Accounts {
+			if err := db.openWriter(path); err != nil {
+				return err
+			}
+		}
+	default:
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
@@ -111,11 +125,9 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		if db.lock, err = lockFile(path + ".lock"); err != nil {
 			return err
 		}
-		if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
+		if err := db.openWriter(path); err != nil {
 			return err
 		}
-		db.write.SetMaxOpenConns(1)
-		db.write.SetMaxIdleConns(1)
 		if err := db.prepareSchema(ctx, o.Migrate); err != nil {
 			return err
 		}
@@ -135,9 +147,18 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	if err := db.read.PingContext(ctx); err != nil {
 		return err
 	}
-	if o.ReadOnly {
+	if o.ReadOnly || o.Accounts {
 		return db.checkSchema(ctx)
 	}
+	return nil
+}
+
+func (db *DB) openWriter(path string) (err error) {
+	if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
+		return err
+	}
+	db.write.SetMaxOpenConns(1)
+	db.write.SetMaxIdleConns(1)
 	return nil
 }
 
