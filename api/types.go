@@ -5,6 +5,16 @@
 // the status is [StatusConfirmed].
 //
 // The fields of each type are in the order in which they are sent. Hashes are lower case hexadecimal.
+//
+// # The client
+//
+// A [Client] tries a request again, a bounded number of times and with growing pauses, when the connection broke,
+// when the server asks it to come back (status 429, [ErrIdempotencyInProgress]) and when a gateway or the service
+// is down (502, 503, 504). Creates carry an idempotency key, so however often one is sent it counts once.
+//
+// What the server answers instead of a result is an [*Error]; errors.Is(err, [ErrDuplicateTimestamp]) tells its
+// code. [Temporary] says of any error whether the same request may succeed later. Answers are read up to a limit,
+// redirects are not followed, and no error has the key in it.
 package api
 
 import (
@@ -82,6 +92,10 @@ type CreateRequest struct {
 	FileType      string `json:"file_type,omitempty"`
 	// Thumbnail is a small PNG, JPEG or WebP, sent in base64.
 	Thumbnail []byte `json:"thumbnail,omitempty"`
+
+	// IdempotencyKey, of 1 to 200 characters, is sent as a header. A request with the same key and the same
+	// fields gives the same timestamp; without a key the client makes one for the call.
+	IdempotencyKey string `json:"-"`
 }
 
 // MaxBatch is how many timestamps one BatchRequest may ask for.
@@ -90,6 +104,9 @@ const MaxBatch = 10_000
 // BatchRequest asks for timestamps that are made all or none.
 type BatchRequest struct {
 	Items []CreateRequest `json:"items"`
+
+	// IdempotencyKey is as in CreateRequest, for the batch as a whole. Its items have none.
+	IdempotencyKey string `json:"-"`
 }
 
 // BatchAnswer has a result for each item of a BatchRequest, in their order.
