@@ -28,7 +28,9 @@ var allowed = map[string]map[string]string{
 	"ots/headers/headerstest": {
 		"ots": "it makes headers",
 	},
+	"api": {},
 	"cmd/datestone": {
+		"api":         "stamps that an account keeps",
 		"ots":         "proofs",
 		"ots/otshttp": "calendars",
 		"ots/headers": "block headers",
@@ -213,6 +215,9 @@ func TestImportClosure(t *testing.T) {
 	})
 	check("cmd/datestone", "the user's tool shows that the public packages are enough", func(dep string) bool {
 		return within(dep, module+"internal")
+	})
+	check("api", "the client takes the standard library alone", func(dep string) bool {
+		return !all[dep].Standard && !strings.HasPrefix(dep, "vendor/")
 	})
 	check("internal/otscal", "a surface knows no chain and no SQL", func(dep string) bool {
 		return within(dep, module+"internal/bitcoin") || within(dep, module+"internal/store") || dep == "database/sql"
