@@ -1,4 +1,19 @@
 // Package rest is the REST API: stamps that are kept for accounts, and their proofs, under /api/v1.
+//
+//	POST  /api/v1/timestamps                 keeps a hash
+//	GET   /api/v1/timestamps                 the account's stamps, newest first
+//	POST  /api/v1/timestamps/batch           keeps up to 10,000 hashes, all or none
+//	GET   /api/v1/timestamps/{id}            one stamp
+//	PATCH /api/v1/timestamps/{id}            its thumbnail, and whether its certificate is public
+//	GET   /api/v1/timestamps/{id}/ots        its proof
+//	GET   /api/v1/timestamps/{id}/thumbnail  its thumbnail
+//	GET   /api/v1/hashes/{sha256}            the account's stamp of a hash
+//	GET   /api/v1/usage                      the account's quota
+//	POST  /api/v1/verify                     what can be said here of a proof
+//	GET   /api/v1/targets                    the health of what the service anchors in
+//
+// A request is checked in this order: key, plan, idempotency key, rates, JSON, fields, and in the transaction that
+// keeps it the account, idempotency, duplicates and quota. The answers' types and error codes are package api's.
 package rest
 
 import (
@@ -8,12 +23,17 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
@@ -83,7 +103,16 @@ type Config struct {
 // Server answers the requests under Prefix. Make one with New.
 type Server struct {
 	config  Config
+	surface *httpkit.Surface
 	pending ots.Attestation
+	routes  []route
+	handler http.Handler
+	batches *semaphore.Weighted // bytes of batches that are being worked on
+
+	requests httpkit.Limiter[int64] // by account
+	creates  httpkit.Limiter[int64]
+	sites    httpkit.Limiter[netip.Addr]
+	failures httpkit.Limiter[netip.Addr]
 }
 
 // Prefix begins the paths of the surface.
@@ -105,10 +134,100 @@ func New(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Server{config: config, pending: pending}, nil
+	s := &Server{config: config, pending: pending, batches: semaphore.NewWeighted(batchMemory)}
+	s.surface = &httpkit.Surface{Fail: writeError, Observe: config.Observe, Log: config.Log}
+	s.routes = []route{
+		s.route("timestamps", "rest-list", http.MethodGet, s.list, "rest-create", http.MethodPost, s.create),
+		s.route("timestamps/batch", "rest-batch", http.MethodPost, s.batch),
+		s.route("timestamps/{}", "rest-get", http.MethodGet, s.get, "rest-patch", http.MethodPatch, s.patch),
+		s.route("timestamps/{}/ots", "rest-ots", http.MethodGet, s.ots),
+		s.route("timestamps/{}/thumbnail", "rest-thumbnail", http.MethodGet, s.thumbnail),
+		s.route("hashes/{}", "rest-hash", http.MethodGet, s.hash),
+		s.route("usage", "rest-usage", http.MethodGet, s.usage),
+		s.route("verify", "rest-verify", http.MethodPost, s.verify),
+		s.route("targets", "rest-targets", http.MethodGet, s.targets),
+	}
+	s.handler = httpkit.Identified(http.HandlerFunc(s.serve))
+	return s, nil
+}
+
+// route is a path with its methods.
+type route struct {
+	path    []string // {} stands for any segment
+	methods map[string]http.Handler
+	refused http.Handler // other methods
+}
+
+// route takes a name for metrics and logs, a method and a handler for each method.
+func (s *Server) route(path string, methods ...any) route {
+	rt := route{path: strings.Split(path, "/"), methods: make(map[string]http.Handler)}
+	var allowed []string
+	for m := range slices.Chunk(methods, 3) {
+		name, method := m[0].(string), m[1].(string)
+		h := s.handle(name, m[2].(func(http.ResponseWriter, *http.Request, *caller) error))
+		rt.methods[method] = h
+		allowed = append(allowed, method)
+		if method == http.MethodGet {
+			rt.methods[http.MethodHead] = h
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	allow := strings.Join(allowed, ", ")
+	rt.refused = s.surface.Handle("rest-other", func(http.ResponseWriter, *http.Request) error {
+		return failure(api.ErrMethodNotAllowed, "The path has no such method. Use "+allow+".", "Allow", allow)
+	})
+	return rt
+}
+
+// match says whether a path is the route's, and what stands in the place of {}.
+func (rt route) match(segments []string) (string, bool) {
+	if len(segments) != len(rt.path) {
+		return "", false
+	}
+	argument := ""
+	for i, segment := range segments {
+		if rt.path[i] == "{}" && segment != "" {
+			argument = segment
+		} else if rt.path[i] != segment {
+			return "", false
+		}
+	}
+	return argument, true
 }
 
 // ServeHTTP answers a request whose path begins with Prefix.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.NotFound(w, r)
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
+	path, _ := strings.CutPrefix(r.URL.Path, Prefix)
+	segments := strings.Split(path, "/")
+	for _, rt := range s.routes {
+		argument, ok := rt.match(segments)
+		if !ok {
+			continue
+		}
+		r.SetPathValue(argumentName, argument)
+		if h := rt.methods[r.Method]; h != nil {
+			h.ServeHTTP(w, r)
+		} else {
+			rt.refused.ServeHTTP(w, r)
+		}
+		return
+	}
+	s.surface.Handle("rest-other", func(http.ResponseWriter, *http.Request) error {
+		return failure(api.ErrNotFound, "There is nothing at this path.")
+	}).ServeHTTP(w, r)
 }
+
+// argumentName is the path value that {} matched.
+const argumentName = "argument"
+
+// Values of header fields. They are shared between answers and never written to.
+var (
+	noStore  = []string{"no-store"}
+	noSniff  = []string{"nosniff"}
+	jsonType = []string{"application/json"}
+)

@@ -1,0 +1,110 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/datestone/datestone/api"
+	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/httpkit"
+	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/ots"
+)
+
+func (s *Server) ots(w http.ResponseWriter, r *http.Request, c *caller) error {
+	st, err := s.stamp(r, c)
+	if err != nil {
+		return err
+	}
+	proof, err := s.proof(r.Context(), st)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calendar.ErrUnknown) {
+		return because(err, api.ErrOTSNotFound, "No OTS payload is currently available for the referenced timestamp.")
+	} else if err != nil {
+		return refused(err)
+	}
+	targets, err := s.config.Store.Targets(r.Context())
+	if err != nil {
+		return refused(err)
+	}
+	name := safeName(st.File.Name)
+	if testNetwork(targets) {
+		name = "TEST-NETWORK-" + name
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Disposition", disposition(name+".ots"))
+	return httpkit.WriteBody(w, r, http.StatusOK, proof)
+}
+
+// proof is the .ots file of a stamp: complete, or with the promise of this calendar until it is.
+func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
+	leaves, err := s.config.Store.BatchLeaves(ctx, st.Position)
+	if err != nil {
+		return nil, err
+	}
+	path, entry, err := st.Path(leaves)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := s.config.Proofs.Proof(ctx, entry[:])
+	if err != nil {
+		return nil, err
+	}
+	timestamp := ots.New(path, s.pending)
+	if proof.State == calendar.Confirmed {
+		// In wire form a path is followed by the timestamp of what it leads to.
+		if timestamp, err = ots.ParseTimestamp(append(path.Bytes(), proof.Timestamp...), len(st.SHA256)); err != nil {
+			return nil, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
+		}
+	}
+	return (&ots.File{HashOp: ots.OpSHA256, Digest: st.SHA256[:], Timestamp: timestamp}).AppendBinary(nil)
+}
+
+func testNetwork(targets []anchor.Status) bool {
+	for _, t := range targets {
+		if t.TestNetwork {
+			return true
+		}
+	}
+	return false
+}
+
+// safeName is the last part of a file's name, without what a file system or a header could take for something else.
+func safeName(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsControl(c) || unicode.Is(unicode.Cf, c):
+			return -1 // formatting characters can make a name look like another
+		case strings.ContainsRune(`"*:<>?|%;`, c):
+			return '_'
+		}
+		return c
+	}, name)
+	if name = strings.Trim(name, ". "); name == "" {
+		return "timestamp"
+	}
+	return name
+}
+
+// disposition is the header field of a download (RFC 6266): a name in ASCII, and the name itself if that is another.
+func disposition(name string) string {
+	ascii := strings.Map(func(c rune) rune {
+		if c > unicode.MaxASCII {
+			return '_'
+		}
+		return c
+	}, name)
+	field := `attachment; filename="` + ascii + `"`
+	if ascii != name {
+		field += "; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+	}
+	return field
+}
