@@ -36,6 +36,7 @@ var allowed = map[string]map[string]string{
 		"ots/headers": "block headers",
 	},
 	"cmd/datestoned": {
+		"internal/account":  "what the commands for accounts are given",
 		"internal/bitcoin":  "wallet new makes a key",
 		"internal/server":   "serve and dev",
 		"internal/devchain": "dev's chain",
@@ -92,6 +93,8 @@ var allowed = map[string]map[string]string{
 		"ots":               "proofs",
 	},
 	"internal/server": {
+		"internal/account":        "plans are settings, and the operator's commands",
+		"internal/rest":           "a surface",
 		"internal/anchor":         "it runs the targets",
 		"internal/bitcoin":        "wiring",
 		"internal/bitcoin/ledger": "wiring",

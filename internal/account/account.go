@@ -44,7 +44,7 @@ type Branding struct {
 type Plan struct {
 	// Quota is the number of new stamps in a calendar month (UTC).
 	Quota int64 `toml:"quota"`
-	// API says whether keys of the plan may use the REST API.
+	// API says whether keys of the plan may ask the REST surface.
 	API bool `toml:"api"`
 	// Branding says whether branding is frozen into stamps.
 	Branding bool `toml:"branding"`

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
@@ -60,6 +61,18 @@ type Config struct {
 	LogLevel string `toml:"log_level"`
 	// The form of log lines on standard error: "text" or "json".
 	LogFormat string `toml:"log_format"`
+	// What every API key begins with. Keys that were made with another beginning are refused once it is
+	// changed.
+	KeyPrefix string `toml:"key_prefix"`
+	// The proxies that the address of a client is believed from, in X-Forwarded-For: addresses and
+	// networks, for example ["10.0.0.0/8", "::1"]. Without them a proxy counts as the client, with the
+	// limits of one.
+	TrustedProxies []string `toml:"trusted_proxies"`
+
+	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
+	// below are not there any more. They are set in this file alone, without flags and variables. A plan
+	// that an account has must stay.
+	Plans account.Plans `toml:"plans"`
 
 	Bitcoin bitcoin.Config `toml:"bitcoin"`
 }
@@ -78,6 +91,9 @@ func Defaults() Config {
 		Targets:             "configured",
 		LogLevel:            "info",
 		LogFormat:           "text",
+		KeyPrefix:           defaultKeyPrefix,
+		TrustedProxies:      []string{},
+		Plans:               account.DefaultPlans(),
 	}
 }
 
@@ -145,7 +161,7 @@ func (c Config) CheckStore() error {
 
 // Check refuses what is ambiguous or cannot work, and says what to write instead.
 func (c Config) Check() error {
-	if err := c.CheckStore(); err != nil {
+	if err := c.CheckAccounts(); err != nil {
 		return err
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
@@ -171,6 +187,9 @@ func (c Config) Check() error {
 		}
 	}
 	if _, err := newLogger(discard{}, c.LogLevel, c.LogFormat); err != nil {
+		return err
+	}
+	if _, err := proxies(c.TrustedProxies); err != nil {
 		return err
 	}
 	return c.checkTargets()

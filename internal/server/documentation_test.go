@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
 )
 
@@ -75,7 +76,7 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 	}
 	for f := range fields(v.Type()) {
 		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
-		if key == "" || key == "-" || f.Type.Kind() == reflect.Struct {
+		if key == "" || key == "-" || f.Type.Kind() == reflect.Struct || f.Type.Kind() == reflect.Map {
 			continue
 		}
 		// A setting without a comment of its own shares that of the one before it.
@@ -93,9 +94,34 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 		fmt.Fprintf(b, "#%s = %s\n", key, value)
 	}
 	for f := range fields(v.Type()) {
+		if f.Type == reflect.TypeFor[account.Plans]() {
+			writePlans(t, b, comments[f.Name])
+		}
 		if key := f.Tag.Get("toml"); f.Type.Kind() == reflect.Struct && key != "" {
 			dir := filepath.Join("..", filepath.Base(f.Type.PkgPath()))
 			writeTable(t, b, key, dir, v.FieldByIndex(f.Index))
+		}
+	}
+}
+
+// writePlans writes a table for each plan. The comments of their settings are those of the first one.
+func writePlans(t *testing.T, b *strings.Builder, about string) {
+	plans := account.DefaultPlans()
+	_, comments := structComments(t, filepath.Join("..", "account"), "Plan")
+	fmt.Fprintln(b)
+	writeComment(b, about)
+	for i, name := range planNames(plans) {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		fmt.Fprintf(b, "#[plans.%s]\n", name)
+		v := reflect.ValueOf(plans[name])
+		for f := range fields(v.Type()) {
+			if i == 0 && comments[f.Name] != "" {
+				fmt.Fprintln(b)
+				writeComment(b, inKeys(v.Type(), comments[f.Name]))
+			}
+			fmt.Fprintf(b, "#%s = %s\n", f.Tag.Get("toml"), tomlValue(v.FieldByIndex(f.Index)))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,13 @@ import (
 	"github.com/datestone/datestone/internal/store"
 )
 
+// apiPrefix begins the paths of the REST API.
+const apiPrefix = "/api/"
+
 // front answers what operators ask of any daemon, and hands all else to the surface.
 type front struct {
 	surface http.Handler
+	api     http.Handler // nil where it is not served
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -44,6 +49,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
+		f.api.ServeHTTP(w, r)
+		return
+	}
 	f.surface.ServeHTTP(w, r)
 }
 
@@ -69,6 +78,7 @@ type health struct {
 	mu     sync.Mutex // guards what follows
 	failed error      // of the newest commit
 	behind bool       // the database lacks what was acknowledged
+	doubt  bool       // stamps were not committed, for whatever reason; a probe tells
 	probed time.Time
 }
 
@@ -97,7 +107,7 @@ func (h *health) ready(ctx context.Context, now time.Time) error {
 	if h.isBehind() {
 		return store.ErrBehind
 	}
-	if h.lastFailed() && h.mayProbe(now) {
+	if h.suspicious() && h.mayProbe(now) {
 		if _, err := h.submit(ctx, nil); err != nil {
 			return fmt.Errorf("the database does not commit")
 		}
@@ -114,6 +124,20 @@ func (h *health) lastFailed() bool {
 	return h.failed != nil
 }
 
+// kept is told of every commit of stamps. What one account's rows do to it is not the database's state.
+func (h *health) kept(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doubt = h.doubt || err != nil
+}
+
+// suspicious says whether there is a reason to probe.
+func (h *health) suspicious() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed != nil || h.doubt
+}
+
 func (h *health) isBehind() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,6 +150,6 @@ func (h *health) mayProbe(now time.Time) bool {
 	if now.Sub(h.probed) < probeEvery {
 		return false
 	}
-	h.probed = now
+	h.probed, h.doubt = now, false
 	return true
 }

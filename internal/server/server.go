@@ -45,6 +45,8 @@ type Server struct {
 	db       *store.DB
 	mark     *store.Mark
 	calendar *calendar.Calendar
+	keeper   *calendar.Keeper
+	forget   loop // of idempotency keys
 	health   *health
 	targets  map[string]loop
 	public   *httpkit.Server
@@ -92,6 +94,10 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if s.targets, err = c.loops(s.db, numbers.leases, s.log); err != nil {
 		return nil, err
 	}
+	api, err := s.openAccounts(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
 	for name, target := range s.targets {
 		if err := target.Announce(ctx); err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
@@ -111,7 +117,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, health: s.health}
+	public := &front{surface: surface, api: api, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
@@ -163,7 +169,7 @@ func (s *Server) MetricsAddr() net.Addr {
 }
 
 // Run serves until ctx is done and then stops in the order in which nothing accepted is lost: requests
-// are answered, the calendar commits what it took, the targets stop, the store is closed. It also
+// are answered, the calendar and the keeper commit what they took, the targets stop, the store is closed. It also
 // stops, and returns the error, when a part fails for good. It closes the server in every case.
 func (s *Server) Run(ctx context.Context) error {
 	work := context.WithoutCancel(ctx)
@@ -200,8 +206,12 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	part(func() error {
 		defer stopTargets()
-		return s.calendar.Run(calendarRuns)
+		var commits errgroup.Group
+		commits.Go(func() error { return s.calendar.Run(calendarRuns) })
+		commits.Go(func() error { return s.keeper.Run(calendarRuns) })
+		return commits.Wait()
 	})
+	part(func() error { return s.forget.Run(targetsRun) })
 	for name, target := range s.targets {
 		part(func() error {
 			if err := target.Run(targetsRun); err != nil && targetsRun.Err() == nil {

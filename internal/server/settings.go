@@ -39,7 +39,7 @@ func (s Setting) Env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
 }
 
-// Settings are all settings in the order of the documentation.
+// Settings are all settings but those of plans, in the order of the documentation.
 func Settings() []Setting {
 	help := documented(Documentation)
 	var all []Setting
@@ -49,7 +49,8 @@ func Settings() []Setting {
 	return all
 }
 
-// walk visits the fields that are settings. A struct is a table of the file.
+// walk visits the fields that are settings. A struct is a table of the file, and so is each value of a map, which
+// no flag can name.
 func walk(t reflect.Type, prefix string, above [][]int, visit func(key string, f reflect.StructField, index [][]int)) {
 	for f := range fields(t) {
 		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
@@ -59,6 +60,9 @@ func walk(t reflect.Type, prefix string, above [][]int, visit func(key string, f
 		index := append(slices.Clone(above), f.Index)
 		if f.Type.Kind() == reflect.Struct {
 			walk(f.Type, prefix+key+".", index, visit)
+			continue
+		}
+		if f.Type.Kind() == reflect.Map {
 			continue
 		}
 		visit(prefix+key, f, index)
@@ -129,6 +133,7 @@ func Load(path string, given Given) (Config, error) {
 }
 
 func decode(text string, c *Config) error {
+	c.Plans = nil // the file's replace the defaults
 	meta, err := toml.Decode(text, c)
 	if err != nil {
 		var parse toml.ParseError
@@ -141,11 +146,19 @@ func decode(text string, c *Config) error {
 		key := unknown[0].String()
 		return fmt.Errorf("%q is no setting%s; datestoned config prints them all", key, similar(key))
 	}
+	// The decoder leaves a map alone that something else is given for.
+	if meta.Type("plans") != "" && meta.Type("plans") != "Hash" {
+		return errors.New("plans is no table: write a table [plans.NAME] for each plan")
+	}
+	c.Plans = completePlans(c.Plans)
 	return nil
 }
 
 // similar is a hint at the setting that was probably meant.
 func similar(key string) string {
+	if hint, found := similarOfPlans(key); found {
+		return hint
+	}
 	last := key[strings.LastIndex(key, ".")+1:]
 	for _, s := range Settings() {
 		name := s.Key[strings.LastIndex(s.Key, ".")+1:]
