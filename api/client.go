@@ -184,10 +184,12 @@ func (c *Client) refusal(resp *http.Response) *Error {
 	return e
 }
 
-// failed says what was tried. It is the way out of the package for every error, and no text that leaves it has
-// the key.
+// failed says what was tried. Every error leaves the package through it.
 func (c *Client) failed(what string, err error) error {
-	err = fmt.Errorf("%s: %w", what, err)
+	return c.withoutKey(fmt.Errorf("%s: %w", what, err))
+}
+
+func (c *Client) withoutKey(err error) error {
 	if strings.Contains(err.Error(), c.key) {
 		return errors.New(c.hide(err.Error()))
 	}

@@ -82,7 +82,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
 			return nil, err
 		}
 		if c.opts.Retrying != nil {
-			c.opts.Retrying(c.failed("trying again", err), wait)
+			c.opts.Retrying(c.withoutKey(err), wait)
 		}
 		if sleep(ctx, wait) != nil {
 			return nil, context.Cause(ctx)

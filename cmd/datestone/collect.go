@@ -162,24 +162,25 @@ func (a *app) hashAll(ctx context.Context, in []input) error {
 			break
 		}
 		g.Go(func() error {
-			d, err := a.hashFile(ctx, in[k].name, bar)
+			d, size, err := a.hashFile(ctx, in[k].name, bar)
 			if err != nil {
 				failed.Store(true)
 				return err
 			}
-			in[k].hashOp, in[k].digest = ots.OpSHA256, d
+			in[k].hashOp, in[k].digest, in[k].size = ots.OpSHA256, d, size
 			return nil
 		})
 	}
 	return g.Wait()
 }
 
-func (a *app) hashFile(ctx context.Context, name string, bar *progress) ([]byte, error) {
+// hashFile gives a file's SHA-256 and how many bytes it is of.
+func (a *app) hashFile(ctx context.Context, name string, bar *progress) (digest []byte, size int64, err error) {
 	r := a.stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, openError(name, err)
+			return nil, 0, openError(name, err)
 		}
 		defer f.Close()
 		r = f
@@ -188,16 +189,17 @@ func (a *app) hashFile(ctx context.Context, name string, bar *progress) ([]byte,
 	buf := make([]byte, 1<<17)
 	for {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, 0, context.Cause(ctx)
 		}
 		n, err := r.Read(buf)
 		h.Write(buf[:n])
 		bar.add(n)
+		size += int64(n)
 		if errors.Is(err, io.EOF) {
-			return h.Sum(nil), nil
+			return h.Sum(nil), size, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
+			return nil, 0, fmt.Errorf("reading %s: %w", name, err)
 		}
 	}
 }

@@ -18,12 +18,19 @@ Commands:
   verify, v    check a proof against the Bitcoin chain
   info, i      show what is in a proof; contacts nobody
   prune, p     make a complete proof smaller
+  list         list the stamps of an account
+  fetch        download proofs from an account
 
 A first session:
   datestone stamp letter.pdf           writes letter.pdf.ots; only a digest leaves the machine
   datestone upgrade letter.pdf.ots     some hours later, when Bitcoin has confirmed it
   datestone verify letter.pdf.ots      with your own Bitcoin node
   datestone verify --esplora https://blockstream.info/api letter.pdf.ots
+
+With an account of a Datestone service, its address in DATESTONE_API and a key in DATESTONE_API_KEY:
+  datestone stamp letter.pdf           the account keeps the digest, and the file's name and size
+  datestone list
+  datestone fetch ID                   some hours later, the complete proof
 
 Options of every command:
   --json           print one JSON document on standard output
@@ -39,6 +46,7 @@ not hold; 4 a calendar, a node or the disk failed, try again; 130 interrupted.
 // groups are the parts of a command's help, in order.
 var groups = []kong.Group{
 	{Key: "cmd", Title: "Options"},
+	{Key: "acc", Title: "An account of a service"},
 	{Key: "src", Title: "Where block headers come from, at most one of"},
 	{Key: "net", Title: "The network, when it is not Bitcoin itself"},
 	{Key: "cal", Title: "Calendars"},
@@ -47,11 +55,13 @@ var groups = []kong.Group{
 
 // relevant says which shared groups matter to a command.
 var relevant = map[string]string{
-	"stamp":   "cmd cal out",
+	"stamp":   "cmd acc cal out",
 	"upgrade": "cmd cal out",
 	"verify":  "cmd src net cal out",
 	"info":    "cmd out",
 	"prune":   "cmd src net out",
+	"list":    "cmd acc out",
+	"fetch":   "cmd acc out",
 }
 
 var examples = map[string]string{
@@ -59,6 +69,7 @@ var examples = map[string]string{
   tar c folder | datestone stamp > folder.tar.ots
   datestone stamp -d $(sha256sum < disk.img | cut -c1-64)
   datestone stamp -c https://calendar.example.org letter.pdf
+  datestone stamp --api https://stamps.example.org --api-key-file key.txt letter.pdf
 `,
 	"upgrade": `  datestone upgrade *.ots
   datestone upgrade --wait letter.pdf.ots
@@ -74,6 +85,13 @@ var examples = map[string]string{
 `,
 	"prune": `  datestone prune letter.pdf.ots                        keep the oldest Bitcoin attestation only
   datestone prune --discard unknown --discard pending:* letter.pdf.ots
+`,
+	"list": `  datestone list --api https://stamps.example.org --api-key-file key.txt
+  datestone list --status pending -n 0                  all of them
+`,
+	"fetch": `  datestone fetch 0f8fad5b-d9cb-469f-a165-70867728950e
+  datestone fetch $(sha256sum < letter.pdf | cut -c1-64)
+  datestone fetch --wait -o letter.pdf.ots 0f8fad5b-d9cb-469f-a165-70867728950e
 `,
 }
 

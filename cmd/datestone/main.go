@@ -50,6 +50,8 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" aliases:"v" help:"Check a proof against the Bitcoin chain."`
 	Info    infoCmd    `cmd:"" aliases:"i" help:"Show what is in a proof. Contacts nobody."`
 	Prune   pruneCmd   `cmd:"" aliases:"p" help:"Make a complete proof smaller."`
+	List    listCmd    `cmd:"" help:"List the stamps of an account, newest first."`
+	Fetch   fetchCmd   `cmd:"" help:"Download proofs from an account. A proof that is there already is completed."`
 
 	JSON    bool        `name:"json" help:"Print one JSON document on standard output." group:"out"`
 	Verbose int         `short:"v" type:"counter" help:"Say more. Repeat for still more." group:"out"`
@@ -62,6 +64,7 @@ type cli struct {
 	WaitInterval       seconds  `hidden:"" default:"30" group:"cal"`
 	Socks5Proxy        string   `name:"socks5-proxy" placeholder:"HOST[:PORT]" help:"Send all traffic through a SOCKS5 proxy, names included." group:"cal"`
 
+	accountFlags
 	sourceFlags
 
 	// The reference client keeps a cache; this tool has none. The options are taken so
@@ -160,10 +163,13 @@ func run(ctx context.Context, args []string, a *app) int {
 		if strings.HasPrefix(msg, `expected "<proof>`) {
 			msg = "name a proof"
 		}
+		if strings.HasPrefix(msg, `expected "<stamp>`) {
+			msg = "name a stamp by its id or its SHA-256"
+		}
 		return a.fail("", usage(errors.New(msg), hint))
 	}
 	name := kctx.Selected().Name
-	cmd := map[string]command{"stamp": &a.Stamp, "upgrade": &a.Upgrade, "verify": &a.Verify, "info": &a.Info, "prune": &a.Prune}[name]
+	cmd := map[string]command{"stamp": &a.Stamp, "upgrade": &a.Upgrade, "verify": &a.Verify, "info": &a.Info, "prune": &a.Prune, "list": &a.List, "fetch": &a.Fetch}[name]
 	if err := a.setUp(); err != nil {
 		return a.fail(name, err)
 	}

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":     cmdCode,
 			"calendar": cmdCalendar,
+			"service":  cmdService,
 			"mine":     cmdMine,
 			"node":     cmdNode,
 			"esplora":  cmdEsplora,

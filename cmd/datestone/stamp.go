@@ -68,6 +68,11 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 	if c.BtcWallet {
 		return 0, usagef("stamp through a calendar; to anchor with your own node run datestoned", "stamping with a Bitcoin wallet is not part of this tool")
 	}
+	if into, err := c.intoAccount(a); err != nil {
+		return 0, err
+	} else if into {
+		return c.runAccount(ctx, a)
+	}
 	calendars := c.Calendar
 	if len(calendars) == 0 {
 		calendars = otshttp.DefaultCalendars
