@@ -56,8 +56,11 @@ func (c *Client) createBatch(ctx context.Context, r BatchRequest) (answer BatchA
 		return answer, fmt.Errorf("%w: a batch has 1 to %d items, not %d", ErrInvalidBatch, MaxBatch, len(r.Items))
 	}
 	for i, item := range r.Items {
-		if item.IdempotencyKey != "" {
+		switch {
+		case item.IdempotencyKey != "":
 			return answer, fmt.Errorf("%w: item %d has an idempotency key; a batch has one as a whole", ErrInvalidBatch, i)
+		case len(item.Thumbnail) > 0:
+			return answer, fmt.Errorf("%w: item %d has a thumbnail; set it with Patch", ErrInvalidThumbnail, i)
 		}
 	}
 	body, err := jsonBody(r)
@@ -257,11 +260,16 @@ func (c *Client) Usage(ctx context.Context) (Usage, error) {
 	return u, nil
 }
 
-// Verify lets the server look at a proof, the bytes of an .ots file.
-func (c *Client) Verify(ctx context.Context, proof []byte) (Verification, error) {
+// Verify lets the server look at a proof, the bytes of an .ots file. The status is [ProofMismatch] when the proof
+// is not for sha256Hash, unless that is empty.
+func (c *Client) Verify(ctx context.Context, proof []byte, sha256Hash string) (Verification, error) {
 	var v Verification
+	query := url.Values{}
+	if sha256Hash != "" {
+		query.Set("sha256_hash", sha256Hash)
+	}
 	err := c.call(ctx, request{
-		method: http.MethodPost, path: []string{"verify"}, limit: maxAnswer,
+		method: http.MethodPost, path: []string{"verify"}, query: query, limit: maxAnswer,
 		body: proof, contentType: "application/octet-stream",
 	}, &v)
 	if err != nil {

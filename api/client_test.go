@@ -206,7 +206,14 @@ func TestRequests(t *testing.T) {
 		}},
 		{"evidence", "GET", "/api/v1/timestamps/" + testID + "/evidence.zip", "", "PK", func(c *Client) error { _, err := c.Evidence(ctx, testID); return err }},
 		{"usage", "GET", "/api/v1/usage", "", `{"plan":"pro","used":3}`, func(c *Client) error { _, err := c.Usage(ctx); return err }},
-		{"verify", "POST", "/api/v1/verify", "\x00proof", `{"status":"pending"}`, func(c *Client) error { _, err := c.Verify(ctx, []byte("\x00proof")); return err }},
+		{"verify", "POST", "/api/v1/verify", "\x00proof", `{"status":"pending"}`, func(c *Client) error { _, err := c.Verify(ctx, []byte("\x00proof"), ""); return err }},
+		{"verify for a hash", "POST", "/api/v1/verify?sha256_hash=" + testHash, "\x00proof", `{"status":"mismatch"}`, func(c *Client) error {
+			v, err := c.Verify(ctx, []byte("\x00proof"), testHash)
+			if err == nil && v.Status != ProofMismatch {
+				err = fmt.Errorf("status %s", v.Status)
+			}
+			return err
+		}},
 		{"targets", "GET", "/api/v1/targets", "", `{"data":[{"name":"bitcoin"}]}`, func(c *Client) error {
 			targets, err := c.Targets(ctx)
 			if err == nil && (len(targets) != 1 || targets[0].Name != "bitcoin") {
@@ -278,6 +285,9 @@ func TestRefusedBeforeItIsSent(t *testing.T) {
 		if _, err := c.CreateBatch(ctx, BatchRequest{Items: items}); !errors.Is(err, ErrInvalidBatch) {
 			t.Errorf("%d items: %v", len(items), err)
 		}
+	}
+	if _, err := c.CreateBatch(ctx, BatchRequest{Items: []CreateRequest{{Thumbnail: []byte{1}}}}); !errors.Is(err, ErrInvalidThumbnail) {
+		t.Error(err)
 	}
 	if n := len(s.requests()); n != 0 {
 		t.Errorf("%d requests were sent", n)

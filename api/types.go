@@ -90,7 +90,7 @@ type CreateRequest struct {
 	Filename      string `json:"filename"`
 	FileSizeBytes int64  `json:"file_size_bytes"` // above 0
 	FileType      string `json:"file_type,omitempty"`
-	// Thumbnail is a small PNG, JPEG or WebP, sent in base64.
+	// Thumbnail is a PNG, JPEG or WebP of at most 32 KiB, sent in base64. Items of a batch have none.
 	Thumbnail []byte `json:"thumbnail,omitempty"`
 
 	// IdempotencyKey, of 1 to 200 characters, is sent as a header. A request with the same key and the same
@@ -197,6 +197,7 @@ const (
 	ProofPending   = "pending"   // there are only promises of calendars
 	ProofUnchecked = "unchecked" // nothing in it could be checked here
 	ProofFalse     = "false"     // an attestation disagrees with its block
+	ProofMismatch  = "mismatch"  // the proof is for another hash than the one that was sent with it
 )
 
 // Verification is what the server found in a proof, and what it did not look at. Whoever does not trust the
