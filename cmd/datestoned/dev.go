@@ -30,6 +30,7 @@ func (c *devCmd) Run(p *program) error {
 	ready := map[string]string{
 		"uri": d.URI(), "listen": d.Addr().String(), "rpc": d.RPC(),
 		"rpc_user": server.DevUser, "rpc_password": server.DevPassword, "network": "regtest", "dir": d.Dir,
+		"account": server.DevAccount, "key": server.DevKey,
 	}
 	if err := p.print(c.JSON, ready, welcome(d, c)); err != nil {
 		return err
@@ -47,12 +48,14 @@ func welcome(d *server.Dev, c *devCmd) string {
 	}
 	// A proof waits for its transaction, that for the next block, and for five more.
 	patience := strconv.Itoa(int((10*c.Every + 5*time.Second).Seconds()))
-	return strings.NewReplacer("URI", d.URI(), "NODE", node, "RPCUSER", server.DevUser, "RPCPASSWORD", server.DevPassword, "RPCPORT", port, "KEPT", kept, "PATIENCE", patience).Replace(`
+	return strings.NewReplacer("URI", d.URI(), "NODE", node, "RPCUSER", server.DevUser, "RPCPASSWORD", server.DevPassword, "RPCPORT", port, "KEPT", kept, "PATIENCE", patience, "ACCOUNT", server.DevAccount, "APIKEY", server.DevKey, "DIR", d.Dir).Replace(`
 TEST NETWORK: the proofs of this calendar prove nothing.
 
   calendar   URI  (open it in a browser for its status)
   chain      NODE  (a regtest chain with Bitcoin Core's RPC)
   folder     KEPT
+  account    ACCOUNT, on the Business plan
+  key        APIKEY
 
 Try it:
 
@@ -61,6 +64,13 @@ Try it:
   sleep PATIENCE
   datestone upgrade -l URI hello.txt.ots
   datestone verify --btc-regtest --bitcoin-node NODE hello.txt.ots
+
+A stamp that is kept for the account, through the REST API:
+
+  curl -s -w '\n' URI/api/v1/timestamps -H 'Authorization: Bearer APIKEY' \
+    -H 'Content-Type: application/json' -H 'Idempotency-Key: hello-1' \
+    -d '{"sha256_hash":"'$(sha256sum hello.txt | cut -c 1-64)'","filename":"hello.txt","file_size_bytes":6}'
+  datestoned account usage ACCOUNT --data DIR/calendar
 
 With the Python client (package opentimestamps-client):
 

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestDevSaysWhatToTry reads what a person reads, and ends as a person ends it.
@@ -34,7 +36,7 @@ func TestDevSaysWhatToTry(t *testing.T) {
 	for _, want := range []string{
 		"TEST NETWORK", "datestone stamp -c " + uri, "datestone upgrade -l " + uri, "ots stamp -c " + uri + " -m 1",
 		"datestone verify --btc-regtest --bitcoin-node http://datestone:datestone@127.0.0.1:", "ots --btc-regtest",
-		"npx ots-cli.js", "rpcpassword=datestone",
+		"npx ots-cli.js", "rpcpassword=datestone", "demo@example.org", "datestone_live_" + strings.Repeat("d", 64), "curl -s -w '\\n' " + uri + "/api/v1/timestamps",
 	} {
 		if uri == "" || !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
@@ -46,6 +48,16 @@ func TestDevSaysWhatToTry(t *testing.T) {
 	}
 	if _, err := os.Stat(folder[1]); err != nil {
 		t.Error(err)
+	}
+	// What it says of the REST API works as it stands, twice.
+	example := said[strings.Index(said, "  curl "):strings.Index(said, "With the Python")]
+	for range 2 {
+		try := exec.Command("sh", "-e", "-c", "echo hello > hello.txt\n"+example)
+		try.Dir = t.TempDir()
+		got, err := try.CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(got), `{"id":"`) || !strings.HasSuffix(string(got), "}\n1 of 100000 in "+time.Now().UTC().Format("2006-01")+"\n") {
+			t.Errorf("the example answers %s, %v", got, err)
+		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -63,6 +75,12 @@ func TestDevInJSON(t *testing.T) {
 	p := start(t, "dev", "--listen=127.0.0.1:0", "--rpc-listen=127.0.0.1:0", "--dir="+dir)
 	if p.uri != "http://"+p.addr {
 		t.Errorf("the address is %s and receipts name %s", p.addr, p.uri)
+	}
+	if p.key != "datestone_live_"+strings.Repeat("d", 64) || p.dir != dir {
+		t.Errorf("the key is %q, the folder %q", p.key, p.dir)
+	}
+	if status, body := p.ask(t, p.key, "POST", "/api/v1/timestamps", newStamp(1)); status != http.StatusCreated {
+		t.Errorf("the key makes no stamp: %d %s", status, body)
 	}
 	p.stop(t)
 }

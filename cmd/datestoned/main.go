@@ -35,6 +35,8 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Print the settings and their defaults, or check a configuration file."`
 	Epoch   epochCmd   `cmd:"" help:"Begin a new epoch of the log."`
 	Migrate migrateCmd `cmd:"" help:"Show the version of the database's schema, or bring it up to date."`
+	Account accountCmd `cmd:"" help:"Make, list and change accounts. The server may run meanwhile."`
+	Key     keyCmd     `cmd:"" help:"Make and revoke the API keys of accounts."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -81,6 +83,9 @@ func run(p *program, args []string) (code int) {
 	var c commands
 	c.Serve.settings, c.Fsck.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings(), newSettings()
 	c.Migrate.Status.settings, c.Migrate.Up.settings = newSettings(), newSettings()
+	for _, s := range append(c.Account.settings(), c.Key.settings()...) {
+		*s = newSettings()
+	}
 	parser, err := kong.New(&c,
 		kong.Name("datestoned"),
 		kong.Description("A self-hosted OpenTimestamps calendar."),

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +25,8 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:  "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
 		Setup: func(e *testscript.Env) error {
 			// The surrounding environment must not be a setting.
 			for _, line := range os.Environ() {
@@ -36,11 +39,24 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// code runs datestoned and wants an exit code: code 2 account list.
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](ts.Exec("datestoned", args[1:]...)); ok {
+		got = exit.ExitCode()
+	}
+	if args[0] != strconv.Itoa(got) {
+		ts.Fatalf("datestoned %s: exit code %d, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
 // process is a running datestoned.
 type process struct {
 	*exec.Cmd
 	addr   string
 	uri    string
+	dir    string // of dev
+	key    string // of dev's account
 	stderr *bytes.Buffer
 }
 
@@ -67,7 +83,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		p.Process.Kill()
 		p.Wait()
 	})
-	var ready struct{ Listen, URI string }
+	var ready struct{ Listen, URI, Dir, Key string }
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
 		p.Wait()
@@ -76,7 +92,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	if err := json.Unmarshal(line, &ready); err != nil {
 		t.Fatal(err)
 	}
-	p.addr, p.uri = ready.Listen, ready.URI
+	p.addr, p.uri, p.dir, p.key = ready.Listen, ready.URI, ready.Dir, ready.Key
 	return p
 }
 

@@ -111,7 +111,7 @@ func CheckKey(prefix, key string) error {
 // CheckEmail refuses what cannot be an e-mail address.
 func CheckEmail(email string) error {
 	local, domain, ok := strings.Cut(email, "@")
-	if !ok || local == "" || domain == "" || len(email) > 254 || strings.ContainsAny(email, " \t\r\n<>,;\"") || strings.Contains(domain, "@") {
+	if !ok || local == "" || domain == "" || len(email) > 254 || strings.ContainsAny(email, " \t\r\n<>,;\"") || strings.Contains(domain, "@") || !printable(email) {
 		return fmt.Errorf("%q is not an e-mail address", email)
 	}
 	return nil

@@ -89,6 +89,9 @@ func OpenDev(ctx context.Context, o DevOptions) (_ *Dev, err error) {
 		Network: "regtest", RPCURL: "http://" + reachable(listeners[1].Addr()), RPCUser: DevUser, RPCPassword: DevPassword,
 		KeyFile: key, Interval: bitcoin.Duration(max(o.Every/2, time.Millisecond)), MaxFeeDay: 100_000_000,
 	}
+	if err := makeDemo(ctx, c); err != nil {
+		return nil, err
+	}
 	calendarListener := listeners[0]
 	listeners = listeners[1:] // Open closes the other one
 	if d.Server, err = Open(ctx, c, Options{Version: o.Version, Log: o.Log, Listener: calendarListener}); err != nil {

@@ -56,7 +56,9 @@ func (c Config) CheckAccounts() error {
 
 // CheckPlan refuses a plan that is not defined.
 func (c Config) CheckPlan(name string) error {
-	if _, ok := c.Plans[name]; !ok {
+	if _, ok := c.Plans[name]; name == "" {
+		return fmt.Errorf("name a plan: one of %s", strings.Join(planNames(c.Plans), ", "))
+	} else if !ok {
 		return fmt.Errorf("there is no plan %q: choose one of %s, or add a table [plans.%s] to the configuration", name, strings.Join(planNames(c.Plans), ", "), name)
 	}
 	return nil
