@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -142,5 +143,31 @@ func TestDevInATemporaryFolder(t *testing.T) {
 	stop()
 	if _, err := os.Stat(d.Dir); !os.IsNotExist(err) {
 		t.Errorf("the temporary folder is still there: %v", err)
+	}
+}
+
+// TestDevAccount: a development server that keeps its folder has its account in the state that it promises, at
+// every start.
+func TestDevAccount(t *testing.T) {
+	dir := t.TempDir()
+	for start := range 2 {
+		d, stop := runDev(t, dir)
+		a, err := d.db.AccountByKey(t.Context(), account.KeyHash(DevKey))
+		if err != nil || a.Email != DevAccount || a.Plan != "business" || a.Suspended || account.CheckKey("datestone_live_", DevKey) != nil {
+			t.Errorf("start %d: %+v, %v", start, a, err)
+		}
+		all, err := d.db.Accounts(t.Context(), 0, 10)
+		if err != nil || len(all) != 1 {
+			t.Errorf("start %d: accounts %+v, %v", start, all, err)
+		}
+		for _, err := range []error{
+			d.db.SetKey(t.Context(), time.Now(), a.ID, account.KeyHash("another"), "x"),
+			d.db.SetPlan(t.Context(), a.ID, "free"), d.db.SetSuspended(t.Context(), a.ID, true),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		stop()
 	}
 }
