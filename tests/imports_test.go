@@ -100,6 +100,10 @@ var allowed = map[string]map[string]string{
 		"internal/testpg":   "it asks the database of the nodes",
 		"ots":               "it verifies proofs",
 	},
+	"tests/scale": {
+		"internal/calendar": "the size of a batch",
+		"internal/logtree":  "the number of epochs and of their entries",
+	},
 	"tests/load": {
 		"internal/httpkit": "the bare handler listens as the service does",
 		"internal/logtree": "it fills a log",
