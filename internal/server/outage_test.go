@@ -40,7 +40,7 @@ func TestDatabaseRestartsUnderLoad(t *testing.T) {
 	database := pg.NewDatabase(t)
 	s := runServer(t, Config{Database: database})
 	base := "http://" + s.Addr().String()
-	loop := contend(t, database, "a")
+	loop := contend(t, database, "a", leaseLength)
 
 	var group sync.WaitGroup
 	var acknowledged, refused atomic.Int64
