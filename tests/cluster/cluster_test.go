@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	_ "github.com/datestone/datestone/internal/server" // go test forgets its results when the program changes
 )
 
 // program is the datestoned under test.

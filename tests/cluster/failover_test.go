@@ -21,7 +21,7 @@ func TestFailoverLosesCommits(t *testing.T) {
 	standby := primary.Standby(t)
 	both := strings.Replace(primary.URL(), fmt.Sprintf(":%d/", primary.Port), fmt.Sprintf(":%d,127.0.0.1:%d/", primary.Port, standby.Port), 1)
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 2, Database: both + "&target_session_attrs=read-write", Chain: chain})
-	load := c.Load(t, 12)
+	load := c.Load(t, cluster.Clients{Count: 12})
 	load.Acknowledged(t, 300, c.Nodes[0])
 	load.Acknowledged(t, 300, c.Nodes[1])
 	load.End(t)
@@ -30,7 +30,7 @@ func TestFailoverLosesCommits(t *testing.T) {
 	kept := c.Acks.Commitments()
 
 	standby.Stop(t)
-	load = c.Load(t, 12)
+	load = c.Load(t, cluster.Clients{Count: 12})
 	load.Acknowledged(t, 100, c.Nodes[0])
 	load.Acknowledged(t, 100, c.Nodes[1])
 	chain.Until(t, "lost commits are anchored", func() bool {
@@ -42,7 +42,7 @@ func TestFailoverLosesCommits(t *testing.T) {
 	standby.Start(t)
 	standby.Promote(t)
 
-	load = c.Load(t, 12)
+	load = c.Load(t, cluster.Clients{Count: 12})
 	for _, n := range c.Nodes {
 		testnode.Eventually(t, limit, n.Name+" says what is wrong", func() bool {
 			status, body := n.Get("/readyz")

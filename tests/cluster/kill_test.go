@@ -25,7 +25,7 @@ func TestKill(t *testing.T) {
 	defer stop()
 
 	random := rand.New(rand.NewPCG(1, 2))
-	load := c.Load(t, 24)
+	load := c.Load(t, cluster.Clients{Count: 24})
 	began, checked := time.Now(), 0
 	for round := range *killRounds {
 		load.Acknowledged(t, 1+random.IntN(500))

@@ -27,7 +27,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	t.Parallel()
 	pg, chain := testpg.Start(t, testpg.Options{}), cluster.NewChain(t)
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 2, Database: pg.URL(), Chain: chain})
-	load := c.Load(t, 16)
+	load := c.Load(t, cluster.Clients{Count: 16})
 	for _, fault := range []struct {
 		name       string
 		away, back func(testing.TB)
@@ -84,7 +84,7 @@ func TestStoppedInATransaction(t *testing.T) {
 	t.Parallel()
 	pg := testpg.Start(t, testpg.Options{NoSync: true})
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 3, Database: pg.URL()})
-	load := c.LoadWithin(t, 24, 2*time.Second)
+	load := c.Load(t, cluster.Clients{Count: 24, Patience: 2 * time.Second})
 	load.Acknowledged(t, 100)
 
 	stopped, others := c.Nodes[0], c.Nodes[1:]
@@ -118,11 +118,11 @@ func TestAbortedTransactions(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 2, Database: pg.URL(), Chain: chain})
 	stop := chain.Blocks(t, 200*time.Millisecond)
 	defer stop()
-	load := c.Load(t, 16)
+	load := c.Load(t, cluster.Clients{Count: 16})
 	load.Acknowledged(t, 100)
 	began := time.Now()
 
-	const ours = `FROM pg_stat_activity WHERE application_name = 'datestone' AND state <> 'idle'`
+	const ours = `FROM pg_stat_activity WHERE application_name LIKE 'node_' AND state <> 'idle'`
 	hit := 0
 	for range 20 {
 		for _, how := range []string{"pg_terminate_backend", "pg_cancel_backend"} {
