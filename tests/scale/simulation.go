@@ -73,10 +73,6 @@ type node struct {
 	next  time.Duration   // when the next digest arrives
 	batch []time.Duration // when the digests of the append arrived
 	began time.Duration   // when the append did
-
-	// The calendar's wake channel: woken is its token, which every digest puts there, and spent says that
-	// the digest to be taken next has put one that is gone already.
-	woken, spent bool
 }
 
 // never is after everything.
@@ -125,12 +121,9 @@ func (s *run) arrive(n *node) {
 	}
 }
 
-// sleep is the node without digests: the next one wakes it, unless one did already.
+// sleep is the node without digests: the next one wakes it.
 func (s *run) sleep(n *node) {
-	if !n.woken {
-		n.at, n.spent = n.next, true
-	}
-	n.woken = false
+	n.at = n.next
 	n.do = s.pace
 }
 
@@ -157,8 +150,6 @@ func (s *run) take(n *node) {
 		s.sleep(n)
 		return
 	}
-	n.woken = n.woken || len(n.batch) > 1 || !n.spent
-	n.spent = false
 	for range s.entries(n) {
 		n.bucket.take(n.at)
 	}

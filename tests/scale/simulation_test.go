@@ -116,6 +116,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// An append that would wait longer than 5 s for the row fails, and its digests with it.
+func TestLockWithin(t *testing.T) {
+	for nodes, fails := range map[int]bool{3: false, 4: true} {
+		m := constant(nodes, 100)
+		m.Flush, m.Length = 2*time.Second, time.Minute
+		if r := m.Simulate(); (r.Refused > 0) != fails || r.Digests == 0 {
+			t.Errorf("%d nodes with commits of 2 s: %d digests acknowledged and %d refused", nodes, r.Digests, r.Refused)
+		}
+	}
+}
+
 func TestSeed(t *testing.T) {
 	m := Defaults()
 	first := m.Simulate()
