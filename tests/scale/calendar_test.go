@@ -131,7 +131,9 @@ func TestSameAsTheCalendar(t *testing.T) {
 		"four nodes, bucket": func(m *Model) { m.Trips = near(4, time.Millisecond); m.Refill, m.Burst = 50, 30 },
 		"one of three far":   func(m *Model) { m.Trips = append(near(2, 0), 40*time.Millisecond) },
 		"a tail":             func(m *Model) { m.Trips = near(2, time.Millisecond); m.Tail = 1 },
-		"several entries":    func(m *Model) { m.Rate, m.Flush, m.Length = 9000, 500*time.Millisecond, 600*time.Millisecond },
+		"several entries": func(m *Model) {
+			m.Trips, m.Rate, m.Flush, m.Tail, m.Length = near(1, 20*time.Millisecond), 9000, 400*time.Millisecond, 0, 600*time.Millisecond
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := Defaults()

@@ -36,6 +36,9 @@ func main() {
 	flag.DurationVar(&m.Warm, "warm", m.Warm, "how much of that is not counted")
 	flag.Uint64Var(&m.Seed, "seed", m.Seed, "of the random numbers")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("%q is not a flag", flag.Arg(0))
+	}
 	if flag.NFlag() == 0 {
 		for _, t := range tables() {
 			fmt.Println(t)
@@ -43,8 +46,6 @@ func main() {
 		return
 	}
 	switch {
-	case flag.NArg() > 0:
-		log.Fatalf("%q is not a flag", flag.Arg(0))
 	case *nodes < 1 || *far < 0 || *far > *nodes:
 		log.Fatalf("%d nodes of which %d are far away cannot be", *nodes, *far)
 	case m.Rate <= 0 || m.Warm < 0 || m.Warm >= m.Length:
