@@ -36,6 +36,7 @@ func isReady(t *testing.T, base string) bool {
 // TestDatabaseRestartsUnderLoad: while PostgreSQL is away clients are told to try again, nothing that was
 // acknowledged is lost, and service comes back by itself.
 func TestDatabaseRestartsUnderLoad(t *testing.T) {
+	t.Parallel()
 	pg := testpg.Start(t, testpg.Options{})
 	database := pg.NewDatabase(t)
 	s := runServer(t, Config{Database: database})
@@ -103,6 +104,7 @@ func TestDatabaseRestartsUnderLoad(t *testing.T) {
 
 // TestFrozenDatabase: a server that hangs makes no request wait without end.
 func TestFrozenDatabase(t *testing.T) {
+	t.Parallel()
 	pg := testpg.Start(t, testpg.Options{NoSync: true})
 	s, stop := startServer(t, Config{Database: pg.NewDatabase(t), Metrics: "same"})
 	base := "http://" + s.Addr().String()
@@ -183,6 +185,7 @@ func TestFrozenDatabase(t *testing.T) {
 // TestFailoverBehind: over a log that lacks what was acknowledged nothing is accepted until the operator declares a new
 // epoch on any node, and then every node goes on by itself.
 func TestFailoverBehind(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	dir := t.TempDir()
 	first, second := runServer(t, Config{Database: database, Data: dir}), runServer(t, Config{Database: database})

@@ -16,6 +16,7 @@ import (
 
 // TestTwoNodes: two nodes over one PostgreSQL write one log, and each knows what the other acknowledged.
 func TestTwoNodes(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	var nodes []string
 	for range 2 {
@@ -36,6 +37,7 @@ func TestTwoNodes(t *testing.T) {
 // TestTakeOver: of two nodes one anchors, whose wallet and status both show; when it stops, the other one goes
 // on, and a check that runs meanwhile finds nothing wrong.
 func TestTakeOver(t *testing.T) {
+	t.Parallel()
 	dev, stopDev := runDev(t, t.TempDir())
 	defer stopDev()
 	key := filepath.Join(t.TempDir(), "wallet.key")

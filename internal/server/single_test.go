@@ -117,6 +117,7 @@ func (c *contender) runs() bool { return c.running.Load() == 1 }
 
 // TestLeaseIsGivenBack: a node that stops leaves the lease free at once, and the other one takes it.
 func TestLeaseIsGivenBack(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	a := contend(t, database, "a", 20*time.Second)
 	until(t, "a runs the loop", a.runs)
@@ -141,6 +142,7 @@ func TestLeaseIsGivenBack(t *testing.T) {
 // TestLostLeaseStopsTheLoop: a loop whose lease was taken ends, which is nobody's problem, and is built anew
 // for its next turn.
 func TestLostLeaseStopsTheLoop(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	a := contend(t, database, "a", 20*time.Second)
 	for turn := int32(1); turn <= 2; turn++ {
@@ -160,6 +162,7 @@ func TestLostLeaseStopsTheLoop(t *testing.T) {
 // TestCutOff: a node that cannot reach the database any more stops its loop by its own clock, another one takes
 // over, and the first one is again of use when the line is back.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	line := newLine(t, database)
 	a := contend(t, line.url, "a", leaseLength)
@@ -184,6 +187,7 @@ func TestCutOff(t *testing.T) {
 
 // TestALoopThatCannotBeBuilt leaves the lease to others.
 func TestALoopThatCannotBeBuilt(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	a := contend(t, database, "a", leaseLength)
 	until(t, "a runs the loop", a.runs)
@@ -212,6 +216,7 @@ func TestALoopThatCannotBeBuilt(t *testing.T) {
 
 // TestALoopThatEndsForGood ends its node with its error, and another node may run it.
 func TestALoopThatEndsForGood(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	db, err := store.Open(t.Context(), database, store.Options{Connections: 4})
 	if err != nil {
@@ -232,6 +237,7 @@ func TestALoopThatEndsForGood(t *testing.T) {
 
 // TestAnnounce: the status of a target that another node runs is left alone.
 func TestAnnounce(t *testing.T) {
+	t.Parallel()
 	database := testpg.Shared(t).NewDatabase(t)
 	status := func() string {
 		return testpg.SQL(t, database, "SELECT status::json->>'message' FROM target")
