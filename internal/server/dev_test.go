@@ -19,7 +19,7 @@ import (
 func runDev(t *testing.T, dir string) (*Dev, func()) {
 	t.Helper()
 	d, err := OpenDev(t.Context(), DevOptions{
-		Dir: dir, Listen: "127.0.0.1:0", RPCListen: "127.0.0.1:0", Every: 100 * time.Millisecond, Version: "test", Log: testLog{t},
+		Dir: dir, Listen: "127.0.0.1:0", RPCListen: "127.0.0.1:0", Every: 500 * time.Millisecond, Version: "test", Log: testLog{t},
 	})
 	if err != nil {
 		t.Fatal(err)
