@@ -137,10 +137,11 @@ func TestAbortedTransactions(t *testing.T) {
 	}
 
 	// An append holds the head and wants to insert, while this session holds the table
-	// and wants the head. The session never looks for deadlocks, so the append loses.
-	for range 3 {
-		pg.Exec(t, `SET deadlock_timeout = '1h'; BEGIN; LOCK TABLE entry IN SHARE MODE; SELECT pg_sleep(0.3);
-			SELECT 1 FROM head FOR UPDATE; COMMIT`)
+	// and wants the head; what the target writes holds the lease and wants to insert. The
+	// session never looks for deadlocks, so the nodes lose.
+	for _, locks := range [][2]string{{"entry", "head"}, {"block", "lease"}, {"entry", "head"}, {"block", "lease"}} {
+		pg.Exec(t, fmt.Sprintf(`SET deadlock_timeout = '1h'; BEGIN; LOCK TABLE %s IN SHARE MODE; SELECT pg_sleep(0.4);
+			SELECT 1 FROM %s FOR UPDATE; COMMIT`, locks[0], locks[1]))
 		load.Acknowledged(t, 10)
 	}
 	deadlocks := pg.Exec(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
