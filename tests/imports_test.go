@@ -38,6 +38,7 @@ var allowed = map[string]map[string]string{
 		"internal/server":   "serve and dev",
 		"internal/devchain": "dev's chain",
 		"internal/fsck":     "the fsck command",
+		"internal/store":    "store copy is about two stores, and no server",
 	},
 	"internal/logtree": {
 		"ots": "an inclusion proof is a path of operations",

@@ -35,6 +35,7 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Print the settings and their defaults, or check a configuration file."`
 	Epoch   epochCmd   `cmd:"" help:"Begin a new epoch of the log."`
 	Migrate migrateCmd `cmd:"" help:"Show the version of the database's schema, or bring it up to date."`
+	Store   storeCmd   `cmd:"" help:"Copy the store between databases."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -109,7 +109,7 @@ const (
 	// copyBatch is how many rows of a table that only grows are copied in one transaction.
 	copyBatch = 4000
 	// insertValues bounds the values of one INSERT.
-	insertValues = 400
+	insertValues = 100
 	// finishWithin bounds the transaction that copies everything but the log.
 	finishWithin = time.Hour
 )
@@ -423,8 +423,17 @@ func (t table) width() int { return strings.Count(t.columns, ",") + 1 }
 
 // insert adds rows, many at a time.
 func (t table) insert(ctx context.Context, tx tx, rows [][]any) error {
+	var statement *sql.Stmt // for n rows; it ends with the transaction
+	n := 0
 	for part := range slices.Chunk(rows, insertValues/t.width()) {
-		if _, err := tx.exec(ctx, t.insertText(len(part)), slices.Concat(part...)...); err != nil {
+		if len(part) != n {
+			var err error
+			if statement, err = tx.PrepareContext(ctx, t.insertText(len(part))); err != nil {
+				return err
+			}
+			n = len(part)
+		}
+		if _, err := statement.ExecContext(tx.db.engine.bound(ctx), slices.Concat(part...)...); err != nil {
 			return err
 		}
 	}
