@@ -63,10 +63,6 @@ func (s *Server) followLog(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, observeWithin)
 		defer cancel()
 		err := s.db.Observe(ctx)
-		if errors.Is(err, store.ErrBehind) {
-			// Unless the mark only moved while the log was read.
-			err = s.db.CheckMark(ctx, s.mark.Head())
-		}
 		if err != nil && !errors.Is(err, store.ErrBehind) {
 			if !away && !errors.Is(ctx.Err(), context.Canceled) {
 				s.log.Warn("the database does not answer; it is asked again", "err", err)

@@ -73,6 +73,8 @@ type Options struct {
 	Connections int
 	// Migrate is what happens to a schema that is older than the program's.
 	Migrate Migrate
+
+	anySchema bool // reads a schema of any version
 }
 
 // Open opens a database: PostgreSQL at a postgres:// address, which several processes may have open, or else
@@ -87,7 +89,11 @@ func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if db.engine = sqlite; IsPostgres(where) {
 		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"
 	}
-	if err := open(ctx, where, o); err != nil {
+	err := open(ctx, where, o)
+	if err == nil && o.ReadOnly && !o.anySchema {
+		err = db.checkSchema(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening %s: %w", what, err)
 	}
@@ -134,9 +140,6 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	db.read.SetMaxIdleConns(readConnections)
 	if err := db.read.PingContext(ctx); err != nil {
 		return err
-	}
-	if o.ReadOnly {
-		return db.checkSchema(ctx)
 	}
 	return nil
 }
