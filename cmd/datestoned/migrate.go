@@ -18,7 +18,9 @@ type migrateStatusCmd struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-func (c *migrateStatusCmd) Run(p *program) error { return c.settings.migrate(p, c.JSON, server.ReadSchema) }
+func (c *migrateStatusCmd) Run(p *program) error {
+	return c.settings.migrate(p, c.JSON, server.ReadSchema)
+}
 
 type migrateUpCmd struct {
 	settings
