@@ -41,6 +41,7 @@ var allowed = map[string]map[string]string{
 		"internal/server":   "serve and dev",
 		"internal/devchain": "dev's chain",
 		"internal/fsck":     "the fsck command",
+		"internal/store":    "store copy is about two stores, and no server",
 	},
 	"internal/logtree": {
 		"ots": "an inclusion proof is a path of operations",
@@ -114,6 +115,10 @@ var allowed = map[string]map[string]string{
 		"internal/testnode": "it starts processes",
 		"internal/testpg":   "it asks the database of the nodes",
 		"ots":               "it verifies proofs",
+	},
+	"tests/scale": {
+		"internal/calendar": "the size of a batch",
+		"internal/logtree":  "the number of epochs and of their entries",
 	},
 	"tests/load": {
 		"internal/httpkit": "the bare handler listens as the service does",

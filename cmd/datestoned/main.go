@@ -37,6 +37,7 @@ type commands struct {
 	Migrate migrateCmd `cmd:"" help:"Show the version of the database's schema, or bring it up to date."`
 	Account accountCmd `cmd:"" help:"Make, list and change accounts. The server may run meanwhile."`
 	Key     keyCmd     `cmd:"" help:"Make and revoke the API keys of accounts."`
+	Store   storeCmd   `cmd:"" help:"Copy the store between databases."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -266,6 +266,9 @@ func (l *Loop) report(ctx context.Context, now time.Time, err error) error {
 	if statusErr == nil {
 		statusErr = l.attested(ctx, &s)
 	}
+	if ctx.Err() != nil {
+		return ctx.Err() // stopped: what it interrupted says nothing of the target
+	}
 	if err == nil {
 		err = statusErr
 	}

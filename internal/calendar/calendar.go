@@ -102,6 +102,9 @@ type Calendar struct {
 	bucket *rate.Limiter
 	wake   chan struct{} // holds one token when batches may not be empty
 
+	lost   int // digests whose failed commit is not logged yet; of the goroutine of Run, as logged
+	logged time.Time
+
 	mu      sync.Mutex // guards what follows
 	batches []*batch   // oldest first; only the last takes more digests
 	waiting int        // digests in batches
@@ -305,7 +308,20 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, t
 	took = time.Since(start)
 	c.config.Observe(digests, took, err)
 	if err != nil {
-		c.config.Log.Warn("digests were not committed; their clients were told to try again", "digests", digests, "err", err)
+		c.failed(digests, err)
 	}
 	return digests, took
+}
+
+// failedEvery is how often failed commits are logged: while the store refuses all, there are many.
+const failedEvery = time.Second
+
+// failed logs that a commit failed, with those that were not logged before. Run alone calls it.
+func (c *Calendar) failed(digests int, err error) {
+	c.lost += digests
+	if time.Since(c.logged) < failedEvery {
+		return
+	}
+	c.config.Log.Warn("digests were not committed; their clients were told to try again", "digests", c.lost, "err", err)
+	c.lost, c.logged = 0, time.Now()
 }

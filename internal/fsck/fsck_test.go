@@ -1,6 +1,7 @@
 package fsck_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -137,6 +138,26 @@ func TestCleanLog(t *testing.T) {
 	r := m.check()
 	if !r.Clean() || r.Entries != 94 || r.Epochs != 2 || r.Attestations != 1 || r.Attempts != 1 || len(r.Unchecked) != 0 {
 		t.Errorf("a log of two epochs: %+v", r)
+	}
+}
+
+// An epoch that an operator ended before its first entry is as it should be.
+func TestEmptyEpoch(t *testing.T) {
+	m := made{t: t, path: filepath.Join(t.TempDir(), "datestone.db")}
+	db, err := store.Open(t.Context(), m.path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.BeginEpoch(t.Context(), now, 1, "a drill")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.check(); !r.Clean() || r.Epochs != 2 {
+		t.Errorf("a log whose first epoch is empty: %+v", r)
+	}
+	m.sql(`UPDATE epoch SET root = $1`, bytes.Repeat([]byte{1}, 32))
+	if m.check().Clean() {
+		t.Error("a false root of an empty epoch passed")
 	}
 }
 

@@ -98,6 +98,9 @@ func (c *checker) checkEpoch(ctx context.Context, h logtree.Head, all int64) (ed
 	if err != nil {
 		return nil, false, err
 	}
+	if err := c.compare(headKey{h.Epoch, 0}, nil); err != nil {
+		return nil, false, err
+	}
 	next := first
 	var run [][32]byte // leaves since the last whole run
 	for index := int64(0); index < h.Size; {

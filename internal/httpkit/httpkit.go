@@ -87,6 +87,7 @@ func (s *Surface) logger() *slog.Logger {
 //
 // A handler that reads a body reads it with [ReadBody]; until then, and between requests, the
 // connection counts as waiting for its client and may be closed when the server runs out of room.
+// From then on the handler bounds its own time: it may not be told that the client hung up.
 func (s *Surface) Handle(route string, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()

@@ -1,8 +1,11 @@
 package httpkit
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"testing"
@@ -59,7 +62,7 @@ func (c *crowd) knock() (*conn, time.Duration) {
 
 func isOpen(c *conn) bool {
 	c.SetReadDeadline(time.Now())
-	_, err := c.Read(make([]byte, 1))
+	_, err := c.Read(make([]byte, 2))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -95,6 +98,51 @@ func TestACrowdWaits(t *testing.T) {
 		}
 		c.Close()
 		<-c.accepted
+	})
+}
+
+// TestNothingRunsBesideAHandler: what net/http does beside a handler, to learn whether the client hung
+// up, ends at once and does not keep the processor busy, for which synctest would wait without end. A
+// client that is gone is noticed when its request has been answered.
+func TestNothingRunsBesideAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takes = time.Minute
+		reached := make(queue, 1)
+		s := NewServer(reached, plain(quiet()).Handle("x", func(w http.ResponseWriter, r *http.Request) error {
+			if err := ReadBody(r, make([]byte, r.ContentLength)); err != nil {
+				return err
+			}
+			time.Sleep(takes)
+			if err := r.Context().Err(); err != nil {
+				return err
+			}
+			return WriteBody(w, r, 200, []byte("ok"))
+		}), Limits{Answer: 2 * takes}, quiet())
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+
+		client, server := net.Pipe()
+		reached <- server
+		const post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
+		for range 2 {
+			begin := time.Now()
+			if status := ask(t, client, post); status != 200 || time.Since(begin) != takes {
+				t.Errorf("answered %d after %v, want 200 after %v", status, time.Since(begin), takes)
+			}
+		}
+		io.WriteString(client, post)
+		synctest.Wait()
+		client.Close()
+		time.Sleep(takes)
+		synctest.Wait()
+		if open, _ := s.Connections(); open != 0 {
+			t.Errorf("%d connections are open after the client is gone", open)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 

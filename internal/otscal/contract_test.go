@@ -310,26 +310,30 @@ func TestSubmissionThatFails(t *testing.T) {
 	}
 }
 
-// TestTheClientHangsUp: a submission whose client is gone is not waited for.
+// TestTheClientHangsUp: a submission whose client is gone is committed with its batch, and disturbs nobody.
 func TestTheClientHangsUp(t *testing.T) {
-	started, ended := make(chan struct{}), make(chan struct{})
-	addr := serve(t, scripted{submit: func(ctx context.Context, _ []byte) (calendar.Receipt, error) {
-		close(started)
-		<-ctx.Done()
-		close(ended)
-		return calendar.Receipt{}, ctx.Err()
-	}}, nothing{}, httpkit.Limits{})
+	started, hungUp, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	addr := serve(t, scripted{submit: func(ctx context.Context, digest []byte) (calendar.Receipt, error) {
+		if string(digest) == "gone" {
+			close(started)
+			<-hungUp
+			ended <- ctx.Err()
+		}
+		return receipt(digest), nil
+	}}, nothing{}, httpkit.Limits{Connections: 1})
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(c, post("/digest", "d"))
+	io.WriteString(c, post("/digest", "gone"))
 	<-started
 	c.Close()
-	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-		t.Error("the handler still waits")
+	close(hungUp)
+	if err := <-ended; err != nil {
+		t.Errorf("the submission was given up: %v", err)
+	}
+	if resp, body := answerTo(t, addr, post("/digest", "d"), false); resp.StatusCode != 200 || body != timestampOf(t, "d") {
+		t.Errorf("the next client was answered %s %q", resp.Status, body)
 	}
 }
 

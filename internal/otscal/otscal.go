@@ -184,7 +184,8 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	if err := httpkit.ReadBody(r, digest); err != nil {
 		return errLength
 	}
-	receipt, err := s.calendar.Submit(r.Context(), digest)
+	// A client that hangs up stays until the batch is done, which the calendar bounds.
+	receipt, err := s.calendar.Submit(context.WithoutCancel(r.Context()), digest)
 	if err != nil {
 		return unavailable(err)
 	}

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/httpkit"
@@ -44,30 +46,34 @@ const (
 // reporter reads reports.
 type reporter struct {
 	store Store
-
-	mu   sync.Mutex // held while reading, so that a crowd waits for one reader
-	last report
+	last  atomic.Pointer[report]
+	reads singleflight.Group // a crowd waits for one reader, and shares its error
 }
 
 func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if age := now.Sub(r.last.at); age >= 0 && age < reportAge && !r.last.at.IsZero() {
-		return r.last, nil
+	if last := r.last.Load(); last != nil && now.Sub(last.at) >= 0 && now.Sub(last.at) < reportAge {
+		return *last, nil
 	}
-	// The one who reads does it for all who wait: it goes on when its own client leaves.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin)
-	defer cancel()
-	head, err := r.store.Head(ctx)
+	read, err, _ := r.reads.Do("", func() (any, error) {
+		// The one who reads does it for all who wait: it goes on when its own client leaves.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin)
+		defer cancel()
+		head, err := r.store.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		targets, err := r.store.Targets(ctx)
+		if err != nil {
+			return nil, err
+		}
+		read := &report{Head: head, Targets: targets, at: now}
+		r.last.Store(read)
+		return read, nil
+	})
 	if err != nil {
 		return report{}, err
 	}
-	targets, err := r.store.Targets(ctx)
-	if err != nil {
-		return report{}, err
-	}
-	r.last = report{Head: head, Targets: targets, at: now}
-	return r.last, nil
+	return *read.(*report), nil
 }
 
 // first is the target that the protocol's own words are about.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -197,5 +198,38 @@ func BenchmarkStatusPage(b *testing.B) {
 		if w.Code != 200 {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+// hanging is a store that answers nothing until it is told to.
+type hanging struct {
+	nothing
+	asked   atomic.Int64
+	release chan struct{}
+}
+
+func (h *hanging) Head(context.Context) (logtree.Head, error) {
+	h.asked.Add(1)
+	<-h.release
+	return logtree.Head{}, errors.New("the database hangs")
+}
+
+// Those who ask while the database hangs wait once, together.
+func TestReportsOfAHangingStore(t *testing.T) {
+	h := &hanging{release: make(chan struct{})}
+	r := &reporter{store: h}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := r.report(t.Context(), time.Now()); err == nil {
+				t.Error("a report without a store")
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	close(h.release)
+	wg.Wait()
+	if n := h.asked.Load(); n > 5 {
+		t.Errorf("the store was asked %d times", n)
 	}
 }

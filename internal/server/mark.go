@@ -64,7 +64,7 @@ func (s *Server) followLog(ctx context.Context) error {
 		defer cancel()
 		err := s.db.Observe(ctx)
 		if err != nil && !errors.Is(err, store.ErrBehind) {
-			if !away && ctx.Err() != context.Canceled {
+			if !away && !errors.Is(ctx.Err(), context.Canceled) {
 				s.log.Warn("the database does not answer; it is asked again", "err", err)
 			}
 			away = true

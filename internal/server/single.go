@@ -18,6 +18,9 @@ import (
 // leaseLength is for how long a node that has died keeps its loops from running on another one.
 const leaseLength = 6 * time.Second
 
+// announceWithin bounds what start-up does for one loop.
+const announceWithin = 30 * time.Second
+
 // single is a loop that runs on one node at a time: the one that holds the lease of its name. Whatever a node
 // does that has lost the lease without knowing, the store refuses.
 type single struct {
@@ -49,7 +52,9 @@ func nodeName() string {
 
 // Announce makes the loop known, unless another node runs it and says more.
 func (s *single) Announce(ctx context.Context) error {
-	lease, err := s.take(ctx)
+	ctx, cancel := context.WithTimeout(ctx, announceWithin)
+	defer cancel()
+	lease, err := s.db.TakeLease(ctx, s.name, s.holder, s.length)
 	if errors.Is(err, store.ErrLeaseHeld) {
 		return nil
 	} else if err != nil {

@@ -11,6 +11,7 @@ import (
 // TestBadDatabase: a database that cannot keep a log ends start-up with a sentence that says what to do, and
 // the sentence does not tell the password.
 func TestBadDatabase(t *testing.T) {
+	t.Parallel()
 	pg := testpg.Start(t, testpg.Options{NoSync: true})
 	standby := pg.Standby(t)
 	closed := listen(t)

@@ -30,6 +30,7 @@ type table struct {
 var logTables = []table{
 	{name: "entry", columns: "position, tip, nodes, at"},
 	{name: "tile", columns: "position, leaves"},
+	{name: "kept", columns: "position, leaves"},
 }
 
 // stateTables fit the head, and are copied with it in one transaction. It comes last: a database without a
@@ -43,6 +44,10 @@ var stateTables = []table{
 	{name: "chain", columns: "target, base, most_work"},
 	{name: "block", columns: "target, height, hash, work"},
 	{name: "coin", columns: "target, outpoint, value, script, branch, coinbase, height, lost, spent_by, spent_height"},
+	{name: "account", columns: "id, email, plan, suspended, created, branding, key_hash, key_hint, key_created, stamps, last_stamp", serial: true},
+	{name: "quota_use", columns: "account, month, used"},
+	{name: "stamp", columns: "account, number, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position"},
+	{name: "idempotency", columns: "account, name, payload, result, expires"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }
 
@@ -109,7 +114,7 @@ const (
 	// copyBatch is how many rows of a table that only grows are copied in one transaction.
 	copyBatch = 4000
 	// insertValues bounds the values of one INSERT.
-	insertValues = 400
+	insertValues = 100
 	// finishWithin bounds the transaction that copies everything but the log.
 	finishWithin = time.Hour
 )
@@ -423,8 +428,17 @@ func (t table) width() int { return strings.Count(t.columns, ",") + 1 }
 
 // insert adds rows, many at a time.
 func (t table) insert(ctx context.Context, tx tx, rows [][]any) error {
+	var statement *sql.Stmt // for n rows; it ends with the transaction
+	n := 0
 	for part := range slices.Chunk(rows, insertValues/t.width()) {
-		if _, err := tx.exec(ctx, t.insertText(len(part)), slices.Concat(part...)...); err != nil {
+		if len(part) != n {
+			var err error
+			if statement, err = tx.PrepareContext(ctx, t.insertText(len(part))); err != nil {
+				return err
+			}
+			n = len(part)
+		}
+		if _, err := statement.ExecContext(tx.db.engine.bound(ctx), slices.Concat(part...)...); err != nil {
 			return err
 		}
 	}

@@ -216,14 +216,20 @@ func populate(t testing.TB, db *DB, entries int) {
 				switch {
 				case c.serial:
 					values = append(values, int64(1000-7*i))
+				case name == "kept" && c.name == "position":
+					values = append(values, int64(i))
 				case c.kind == "bigint":
-					values = append(values, numbers[r.IntN(len(numbers))]^int64(r.IntN(2)*i))
+					// Its last bits are the row's, for columns that are unique.
+					values = append(values, numbers[r.IntN(len(numbers))]&^31|int64(i))
 				case c.kind == "text":
 					values = append(values, texts[r.IntN(len(texts))]+strings.Repeat("x", i))
 				case c.kind == "bytes":
 					b := make([]byte, r.IntN(4)*r.IntN(100))
 					for j := range b {
 						b[j] = byte(r.Uint32())
+					}
+					if i > 0 {
+						b = append(b, byte(i))
 					}
 					values = append(values, b)
 				default:

@@ -126,6 +126,7 @@ func (db *DB) Observe(ctx context.Context) error {
 	if db.mark == nil {
 		return nil
 	}
+	acknowledged := db.mark.Head() // before the log is read: it may move meanwhile
 	var head logtree.Head
 	err := db.view(ctx, func(tx tx) error {
 		h, edge, err := tx.head(ctx, selectHead)
@@ -136,7 +137,7 @@ func (db *DB) Observe(ctx context.Context) error {
 			return err
 		}
 		head = h
-		return tx.contains(ctx, h, db.mark.Head())
+		return tx.contains(ctx, h, acknowledged)
 	})
 	if err != nil {
 		return fmt.Errorf("observing the log: %w", err)

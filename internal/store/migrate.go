@@ -140,6 +140,17 @@ func (db *DB) Schema(ctx context.Context) (have, known int, err error) {
 	return db.schema(ctx, db.read)
 }
 
+// SchemaAt is the version of the schema of the database at a place, as Open takes it, and the one that this
+// program makes. It changes nothing, whatever the versions are.
+func SchemaAt(ctx context.Context, where string) (have, known int, err error) {
+	db, err := Open(ctx, where, Options{ReadOnly: true, anySchema: true})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer db.Close()
+	return db.Schema(ctx)
+}
+
 func (db *DB) schema(ctx context.Context, pool *sql.DB) (have, known int, err error) {
 	all, err := db.engine.migrations()
 	if err != nil {

@@ -75,14 +75,14 @@ func (db *DB) openPostgres(ctx context.Context, where string, o Options) error {
 		return explainPostgres(err)
 	}
 	if o.ReadOnly {
-		return db.checkSchema(ctx)
+		return nil
 	}
 	db.write = pool(writers)
 	if err := db.checkSessions(ctx); err != nil {
 		return explainPostgres(err)
 	}
 	if o.Accounts {
-		return db.checkSchema(ctx)
+		return nil
 	}
 	return explainPostgres(db.prepareSchema(ctx, o.Migrate))
 }
@@ -195,8 +195,20 @@ func explainPostgres(err error) error {
 	if hint == "" {
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, hint)
+	return &explained{err, hint}
 }
+
+// explained is an error with what to do about it, in one line: the driver takes one for each way that it tried.
+type explained struct {
+	error
+	hint string
+}
+
+func (e *explained) Error() string {
+	return strings.Join(strings.Fields(e.error.Error()), " ") + ": " + e.hint
+}
+
+func (e *explained) Unwrap() error { return e.error }
 
 const readOnlyHint = "this server is a read-only standby: name the primary in database, or all servers, separated by commas"
 

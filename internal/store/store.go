@@ -81,6 +81,8 @@ type Options struct {
 	Connections int
 	// Migrate is what happens to a schema that is older than the program's.
 	Migrate Migrate
+
+	anySchema bool // reads a schema of any version
 }
 
 // Open opens a database: PostgreSQL at a postgres:// address, which several processes may have open, or else
@@ -95,7 +97,11 @@ func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if db.engine = sqlite; IsPostgres(where) {
 		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"
 	}
-	if err := open(ctx, where, o); err != nil {
+	err := open(ctx, where, o)
+	if err == nil && (o.ReadOnly || o.Accounts) && !o.anySchema {
+		err = db.checkSchema(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening %s: %w", what, err)
 	}
@@ -146,9 +152,6 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	db.read.SetMaxIdleConns(readConnections)
 	if err := db.read.PingContext(ctx); err != nil {
 		return err
-	}
-	if o.ReadOnly || o.Accounts {
-		return db.checkSchema(ctx)
 	}
 	return nil
 }

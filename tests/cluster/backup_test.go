@@ -63,17 +63,17 @@ func restore(t *testing.T, o cluster.Options, backup, putBack func(*cluster.Clus
 	chain := cluster.NewChain(t)
 	o.Program, o.Chain = program, chain
 	c := cluster.Start(t, o)
-	load := c.Load(t, 8)
+	load := c.Load(t, cluster.Clients{Count: 8})
 	load.Acknowledged(t, 200)
 	load.End(t)
 	c.Attested(t)
-	load = c.Load(t, 8)
+	load = c.Load(t, cluster.Clients{Count: 8})
 	load.Acknowledged(t, 200)
 	load.End(t)
 	kept := c.Acks.Commitments()
 	backup(c)
 
-	load = c.Load(t, 8)
+	load = c.Load(t, cluster.Clients{Count: 8})
 	load.Acknowledged(t, 200)
 	load.End(t)
 	c.Attested(t)
@@ -97,7 +97,7 @@ func restore(t *testing.T, o cluster.Options, backup, putBack func(*cluster.Clus
 	for _, n := range c.Nodes {
 		n.Start(t)
 	}
-	load = c.Load(t, 8)
+	load = c.Load(t, cluster.Clients{Count: 8})
 	load.Acknowledged(t, 200)
 	load.End(t)
 	c.Check(t)

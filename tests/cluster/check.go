@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,26 +86,33 @@ func (n *Node) Knows(t testing.TB, commitments []string) (complete int) {
 }
 
 // Check waits until everything that was acknowledged has its proof and ends the test
-// unless every living node has each, the chain agrees, positions are dense, and fsck
-// finds nothing with the mark of any node. Without a chain no proof is looked for.
+// unless every living node has each, the chain agrees, positions are dense, nothing was written without its lease, and
+// fsck finds nothing with the mark of any node. Without a chain no proof is looked for.
 func (c *Cluster) Check(t testing.TB) {
 	t.Helper()
 	commitments, living := c.Acks.Commitments(), c.Living()
 	if len(commitments) == 0 || len(living) == 0 {
 		t.Fatalf("nothing to check: %d commitments, %d living nodes", len(commitments), len(living))
 	}
-	for _, n := range living {
-		n.Ready(t)
-		n.Knows(t, commitments)
-	}
+	began := time.Now()
+	defer func() {
+		t.Logf("checked %d commitments on %d nodes in %v", len(commitments), len(living), time.Since(began).Round(time.Millisecond))
+	}()
 	if c.options.Chain != nil {
 		c.Attested(t)
-		for _, n := range living {
+	}
+	for _, n := range living {
+		if n.Ready(t); c.options.Chain != nil {
 			c.proven(t, n, commitments)
+		} else {
+			n.Knows(t, commitments)
 		}
 	}
 	if c.options.Database != "" {
 		c.Dense(t)
+		if c.options.Chain != nil {
+			c.Fenced(t)
+		}
 	}
 	for _, n := range c.Nodes {
 		n.Must(t, "fsck")

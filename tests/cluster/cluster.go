@@ -3,11 +3,11 @@
 //
 //	chain := cluster.NewChain(t)
 //	c := cluster.Start(t, cluster.Options{Program: path, Nodes: 3, Database: pg.URL(), Chain: chain})
-//	load := c.Load(t, 24)                  // clients that go to another node on an error
-//	c.Nodes[0].Kill()                      // and Stop, Continue, Restart
-//	load.Acknowledged(t, 1000)             // waits for so many more digests
+//	load := c.Load(t, cluster.Clients{Count: 24}) // they go to another node on an error
+//	c.Nodes[0].Kill()                             // and Stop, Continue, Restart
+//	load.Acknowledged(t, 1000)                    // waits for so many more digests
 //	load.End(t)
-//	c.Check(t)                             // everything acknowledged is proven, fsck is clean
+//	c.Check(t)                                    // everything acknowledged is proven, fsck is clean
 package cluster
 
 import (
@@ -27,7 +27,7 @@ import (
 type Options struct {
 	Program  string // path of datestoned
 	Nodes    int    // default 1
-	Database string // address of PostgreSQL; empty is a SQLite file in the folder of each node
+	Database string // address of PostgreSQL, as testpg gives it; empty is a SQLite file in the folder of each node
 	Chain    *Chain // nil anchors nowhere
 	Settings string // more lines for the top of every configuration
 }
@@ -52,10 +52,10 @@ func New(t testing.TB, o Options) *Cluster {
 	for i := range max(1, o.Nodes) {
 		dir := t.TempDir()
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
-		n := &Node{Name: fmt.Sprintf("node %d", i+1), URL: "http://" + address, Dir: dir, Config: filepath.Join(dir, "datestone.toml"), program: o.Program}
+		n := &Node{Name: fmt.Sprintf("node %d", i+1), URL: "http://" + address, Session: fmt.Sprintf("node%d", i+1), Dir: dir, Config: filepath.Join(dir, "datestone.toml"), program: o.Program}
 		text := fmt.Sprintf("listen = %q\nuri = %q\ndata = %q\nmetrics = \"same\"\n", address, URI, n.Data())
 		if o.Database != "" {
-			text += fmt.Sprintf("database = %q\n", o.Database)
+			text += fmt.Sprintf("database = %q\n", o.Database+"&application_name="+n.Session)
 		}
 		text += o.Settings + "\n"
 		if o.Chain == nil {
@@ -79,6 +79,9 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	for _, n := range c.Nodes {
 		n.Ready(t)
+	}
+	if o.Chain != nil && o.Database != "" {
+		c.audit(t)
 	}
 	if o.Chain != nil {
 		o.Chain.fund(t, c.Nodes[0])

@@ -25,10 +25,10 @@ func TestKill(t *testing.T) {
 	defer stop()
 
 	random := rand.New(rand.NewPCG(1, 2))
-	load := c.Load(t, 24)
+	load := c.Load(t, cluster.Clients{Count: 16})
 	began, checked := time.Now(), 0
 	for round := range *killRounds {
-		load.Acknowledged(t, 1+random.IntN(500))
+		load.Acknowledged(t, 1+random.IntN(250))
 		victims := c.Nodes[round%3 : round%3+1]
 		if round%10 == 9 {
 			victims = c.Nodes // a power cut

@@ -111,31 +111,36 @@ func pending(digest, reply []byte) (message []byte, err error) {
 type Load struct {
 	Refused     atomic.Int64 // answers 503
 	Unreachable atomic.Int64 // connections that were refused or broke
-	Unanswered  atomic.Int64 // requests that were given up after Patience
+	Unanswered  atomic.Int64 // requests that were given up for want of patience
 	slowest     atomic.Int64 // the longest time to an answer, of either kind, in nanoseconds
 
 	cluster *Cluster
+	pause   time.Duration
 	byNode  []atomic.Int64 // digests that each node acknowledged
 	end     context.CancelFunc
 	done    chan error
 }
 
-// Patience is how long a client waits for an answer.
-const Patience = 20 * time.Second
+// Clients are how a load is made.
+type Clients struct {
+	Count    int
+	Patience time.Duration // how long each waits for an answer; default 20 s
+	Pause    time.Duration // between an answer and the next digest
+}
 
 // Load starts clients. Whoever starts them ends them with [Load.End].
-func (c *Cluster) Load(t testing.TB, clients int) *Load { return c.LoadWithin(t, clients, Patience) }
-
-// LoadWithin is Load with less patience.
-func (c *Cluster) LoadWithin(t testing.TB, clients int, patience time.Duration) *Load {
+func (c *Cluster) Load(t testing.TB, o Clients) *Load {
 	t.Helper()
+	if o.Patience == 0 {
+		o.Patience = 20 * time.Second
+	}
 	ctx, end := context.WithCancel(t.Context())
-	l := &Load{cluster: c, byNode: make([]atomic.Int64, len(c.Nodes)), end: end, done: make(chan error, 1)}
+	l := &Load{cluster: c, pause: o.Pause, byNode: make([]atomic.Int64, len(c.Nodes)), end: end, done: make(chan error, 1)}
 	g, ctx := errgroup.WithContext(ctx)
-	transport := &http.Transport{MaxIdleConnsPerHost: clients}
-	for i := range clients {
+	transport := &http.Transport{MaxIdleConnsPerHost: o.Count}
+	for i := range o.Count {
 		g.Go(func() error {
-			return l.client(ctx, &http.Client{Transport: transport, Timeout: patience}, i%len(c.Nodes))
+			return l.client(ctx, &http.Client{Transport: transport, Timeout: o.Patience}, i%len(c.Nodes))
 		})
 	}
 	go func() {
@@ -229,15 +234,12 @@ func (l *Load) client(ctx context.Context, c *http.Client, node int) error {
 				if rand.IntN(8) == 0 {
 					node = rand.IntN(len(l.byNode))
 				}
+				sleep(ctx, l.pause)
 				continue
 			}
 		}
 		node = (node + 1) % len(l.byNode)
-		wait := time.NewTimer(5 * time.Millisecond)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-		}
+		sleep(ctx, max(l.pause, 5*time.Millisecond))
 	}
 	return nil
 }
@@ -274,4 +276,14 @@ func post(ctx context.Context, c *http.Client, url string, digest []byte) (*http
 	defer res.Body.Close()
 	reply, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
 	return res, reply, err
+}
+
+// sleep paces clients; no test waits for its length.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

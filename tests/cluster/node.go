@@ -17,10 +17,11 @@ import (
 // Node is one `datestoned serve` with a folder and an address of its own, which it
 // keeps when it is killed and started again.
 type Node struct {
-	Name   string
-	URL    string // scheme, host and port
-	Dir    string
-	Config string // path of its configuration
+	Name    string
+	Session string // name of its sessions in PostgreSQL
+	URL     string // scheme, host and port
+	Dir     string
+	Config  string // path of its configuration
 
 	program string
 	process *testnode.Process // nil before the first start

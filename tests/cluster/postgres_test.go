@@ -27,7 +27,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	t.Parallel()
 	pg, chain := testpg.Start(t, testpg.Options{}), cluster.NewChain(t)
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 2, Database: pg.URL(), Chain: chain})
-	load := c.Load(t, 16)
+	load := c.Load(t, cluster.Clients{Count: 16})
 	for _, fault := range []struct {
 		name       string
 		away, back func(testing.TB)
@@ -84,7 +84,7 @@ func TestStoppedInATransaction(t *testing.T) {
 	t.Parallel()
 	pg := testpg.Start(t, testpg.Options{NoSync: true})
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 3, Database: pg.URL()})
-	load := c.LoadWithin(t, 24, 2*time.Second)
+	load := c.Load(t, cluster.Clients{Count: 24, Patience: 2 * time.Second})
 	load.Acknowledged(t, 100)
 
 	stopped, others := c.Nodes[0], c.Nodes[1:]
@@ -118,11 +118,11 @@ func TestAbortedTransactions(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Program: program, Nodes: 2, Database: pg.URL(), Chain: chain})
 	stop := chain.Blocks(t, 200*time.Millisecond)
 	defer stop()
-	load := c.Load(t, 16)
+	load := c.Load(t, cluster.Clients{Count: 16})
 	load.Acknowledged(t, 100)
 	began := time.Now()
 
-	const ours = `FROM pg_stat_activity WHERE application_name = 'datestone' AND state <> 'idle'`
+	const ours = `FROM pg_stat_activity WHERE application_name LIKE 'node_' AND state <> 'idle'`
 	hit := 0
 	for range 20 {
 		for _, how := range []string{"pg_terminate_backend", "pg_cancel_backend"} {
@@ -137,10 +137,11 @@ func TestAbortedTransactions(t *testing.T) {
 	}
 
 	// An append holds the head and wants to insert, while this session holds the table
-	// and wants the head. The session never looks for deadlocks, so the append loses.
-	for range 3 {
-		pg.Exec(t, `SET deadlock_timeout = '1h'; BEGIN; LOCK TABLE entry IN SHARE MODE; SELECT pg_sleep(0.3);
-			SELECT 1 FROM head FOR UPDATE; COMMIT`)
+	// and wants the head; what the target writes holds the lease and wants to insert. The
+	// session never looks for deadlocks, so the nodes lose.
+	for _, locks := range [][2]string{{"entry", "head"}, {"block", "lease"}, {"entry", "head"}, {"block", "lease"}} {
+		pg.Exec(t, fmt.Sprintf(`SET deadlock_timeout = '1h'; BEGIN; LOCK TABLE %s IN SHARE MODE; SELECT pg_sleep(0.4);
+			SELECT 1 FROM %s FOR UPDATE; COMMIT`, locks[0], locks[1]))
 		load.Acknowledged(t, 10)
 	}
 	deadlocks := pg.Exec(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")

@@ -16,7 +16,7 @@ func TestRollingUpgrade(t *testing.T) {
 	pg := testpg.Shared(t)
 	for range 5 {
 		c := cluster.Start(t, cluster.Options{Program: program, Nodes: 3, Database: pg.NewDatabase(t)})
-		load := c.Load(t, 6)
+		load := c.Load(t, cluster.Clients{Count: 6})
 		load.Acknowledged(t, 50)
 		old := c.Nodes[0]
 		old.Kill()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/datestone/datestone/internal/server" // go test forgets its results when the program changes
 	"github.com/datestone/datestone/internal/testnode"
 )
 

@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/datestone/datestone/internal/testnode"
+)
+
+// TargetLease is the lease of the loop that brings heads to the chain.
+const TargetLease = "target/bitcoin"
+
+// guarded are the tables that only the holder of a lease writes, by lease.
+var guarded = map[string][]string{
+	TargetLease: {"attempt", "attempt_use", "attestation", "block", "chain", "coin"},
+}
+
+// Holder waits until exactly one of the living nodes says that it runs the loop of
+// this lease, and returns it.
+func (c *Cluster) Holder(t testing.TB, lease string) (holder *Node) {
+	t.Helper()
+	testnode.Eventually(t, limit, "one living node has lease "+lease, func() bool {
+		var all []*Node
+		for _, n := range c.Living() {
+			if _, metrics := n.Get("/metrics"); strings.Contains(metrics, fmt.Sprintf("\ndatestone_lease_held{name=%q} 1\n", lease)) {
+				all = append(all, n)
+			}
+		}
+		if len(all) != 1 {
+			return false
+		}
+		holder = all[0]
+		return true
+	})
+	return holder
+}
+
+// audit makes the database note which node takes a lease, and which writes what a
+// lease guards. A node is known by the name of its sessions.
+func (c *Cluster) audit(t testing.TB) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(`
+		CREATE TABLE audit (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+			node TEXT NOT NULL DEFAULT current_setting('application_name'), lease TEXT NOT NULL, wrote TEXT, token BIGINT);
+		CREATE INDEX audit_takes ON audit (lease, id) WHERE wrote IS NULL;
+		CREATE FUNCTION note_take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO audit (lease, token) VALUES (NEW.name, NEW.token); RETURN NULL; END $$;
+		CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO audit (lease, wrote) VALUES (TG_ARGV[0], TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END $$;
+		CREATE TRIGGER note_take AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION note_take();
+		CREATE TRIGGER note_take_again AFTER UPDATE ON lease FOR EACH ROW WHEN (NEW.token <> OLD.token) EXECUTE FUNCTION note_take();
+	`)
+	for lease, tables := range guarded {
+		for _, table := range tables {
+			fmt.Fprintf(&b, "CREATE TRIGGER note_write AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION note_write('%s');\n", table, lease)
+		}
+	}
+	c.SQL(t, b.String())
+}
+
+// Fenced ends the test unless everything that a lease guards was written by the node
+// that had taken the lease last.
+func (c *Cluster) Fenced(t testing.TB) {
+	t.Helper()
+	if stale := c.SQL(t, `
+		SELECT a.node || ': ' || a.wrote || ' at ' || a.at || ' while ' || held.node || ' had lease ' || a.lease
+		FROM audit a CROSS JOIN LATERAL (SELECT node FROM audit WHERE lease = a.lease AND wrote IS NULL AND id < a.id ORDER BY id DESC LIMIT 1) held
+		WHERE a.wrote IS NOT NULL AND a.node <> held.node ORDER BY a.id LIMIT 20`); stale != "" {
+		t.Fatalf("written without the lease:\n%s", stale)
+	}
+}
