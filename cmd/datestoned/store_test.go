@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -44,10 +45,21 @@ func wholeLog(t *testing.T, where string) (logtree.Head, []store.Row) {
 	return head, rows
 }
 
+// halfCopied says whether a copy into a database has begun and not ended.
+func halfCopied(t *testing.T, where string) bool {
+	db, err := store.Open(t.Context(), where, store.Options{ReadOnly: true})
+	if err != nil {
+		return false // nothing is there yet
+	}
+	defer db.Close()
+	_, err = db.Head(t.Context())
+	return errors.Is(err, store.ErrUnfinished)
+}
+
 // TestStoreCopyKilled: kill -9 at any moment of a copy, and then again, loses nothing and leaves nothing that
 // could be taken for a store.
 func TestStoreCopyKilled(t *testing.T) {
-	const entries, rounds, kills = 8000, 5, 2
+	const entries, rounds = 8000, 5
 	file, server := filepath.Join(t.TempDir(), "datestone.db"), testpg.Shared(t).NewDatabase(t)
 	for _, where := range []string{file, server} {
 		db := openStore(t, where, store.Options{EpochEntries: 3000})
@@ -79,21 +91,35 @@ func TestStoreCopyKilled(t *testing.T) {
 		takes := time.Since(began)
 		for round := range rounds {
 			to := way.to()
-			for range kills {
+			// First as soon as it copies, then at any moment.
+			for _, aimed := range []bool{true, false} {
 				cmd := exec.Command("datestoned", "store", "copy", "--from="+way.from, "--to="+to)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				timer := time.AfterFunc(rand.N(takes), func() { cmd.Process.Kill() })
-				cmd.Wait()
-				timer.Stop()
-				if db, err := store.Open(t.Context(), to, store.Options{ReadOnly: true}); err == nil {
-					if got, err := db.Head(t.Context()); err != nil {
-						halves++
-					} else if got != head && got.Size > 0 {
-						t.Fatalf("round %d: the head %v can be seen", round, got)
+				ended := make(chan struct{})
+				go func() {
+					cmd.Wait()
+					close(ended)
+				}()
+				var moment <-chan time.Time
+				if !aimed {
+					moment = time.After(rand.N(takes))
+				}
+				for waits := true; waits; {
+					select {
+					case <-moment:
+						waits = false
+					case <-ended:
+						waits = false
+					case <-time.After(time.Millisecond):
+						waits = !aimed || !halfCopied(t, to)
 					}
-					db.Close()
+				}
+				cmd.Process.Kill()
+				<-ended
+				if halfCopied(t, to) {
+					halves++
 				}
 			}
 			out, err := exec.Command("datestoned", "store", "copy", "--json", "--from="+way.from, "--to="+to).CombinedOutput()
