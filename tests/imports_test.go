@@ -46,7 +46,12 @@ var allowed = map[string]map[string]string{
 	"internal/logtree": {
 		"ots": "an inclusion proof is a path of operations",
 	},
+	"internal/account": {
+		"internal/logtree": "a stamp has a position",
+		"ots":              "the path from a stamp to its entry",
+	},
 	"internal/calendar": {
+		"internal/account": "the keeper's stamps",
 		"internal/logtree": "entries and heads",
 		"ots":              "receipts and proofs are timestamps",
 	},
@@ -63,9 +68,11 @@ var allowed = map[string]map[string]string{
 		"internal/logtree": "attempts carry heads",
 	},
 	"internal/store": {
+		"internal/account":        "values of accounts and stamps",
 		"internal/anchor":         "values of attempts and attestations",
 		"internal/bitcoin/ledger": "values of coins",
 		"internal/logtree":        "values of the log",
+		"ots":                     "the tree of a batch",
 	},
 	"internal/devchain": {},
 	"internal/fsck": {

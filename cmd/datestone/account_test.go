@@ -207,7 +207,11 @@ func cmdService(ts *testscript.TestScript, neg bool, args []string) {
 		asked: map[string]bool{}, proofs: map[string]*ots.File{},
 	}
 	server := httptest.NewServer(s)
+	s.mu.Lock()
+	s.calendar.mu.Lock()
 	s.calendar.url = server.URL
+	s.calendar.mu.Unlock()
+	s.mu.Unlock()
 	ts.Defer(server.Close)
 	ts.Setenv(args[0], server.URL)
 	ts.Setenv("KEY", accountKey)

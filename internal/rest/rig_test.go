@@ -55,7 +55,7 @@ func newRig(t *testing.T, where string) *rig {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	keeper := calendar.NewKeeper(db, calendar.Config{Log: log, Patience: time.Minute})
+	keeper := calendar.NewKeeper(db, calendar.Config{Log: log, Patience: 10 * time.Minute})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- keeper.Run(ctx) }()

@@ -25,9 +25,6 @@ const (
 	maxEntries      = 8
 )
 
-// proofMismatch is the status of a proof that is for another digest than the one that was asked about.
-const proofMismatch = "mismatch"
-
 // verify says what this service knows of a proof. It asks no node: it compares the proof with the blocks that
 // attest to its own log, which its node had at the required depth. What else there is, it says it did not check.
 func (s *Server) verify(w http.ResponseWriter, r *http.Request, _ *caller) error {
@@ -67,7 +64,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request, _ *caller) error
 	}
 	judge(&v, found, blocks)
 	if has && (file.HashOp != ots.OpSHA256 || !slices.Equal(digest[:], file.Digest)) {
-		v.Status, v.Time = proofMismatch, nil
+		v.Status, v.Time = api.ProofMismatch, nil
 	}
 	if has {
 		v.NotChecked = append(v.NotChecked, "whether your file has this hash: compute it where the file is")

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"sync"
@@ -75,6 +76,44 @@ func (c *Chain) fund(t testing.TB, n *Node) {
 	if _, err := c.Mine(1); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Anchors are the transactions in the best chain that carry data, as ours do; the
+// coinbase, which commits to witnesses, is left out.
+func (c *Chain) Anchors(t testing.TB) (txids []string) {
+	t.Helper()
+	_, tip := c.Tip()
+	for height := 1; height <= tip; height++ {
+		hash, err := c.Call(t.Context(), "getblockhash", fmt.Appendf(nil, "[%d]", height))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, err := c.Call(t.Context(), "getblock", fmt.Appendf(nil, "[%q,2]", hash.(chainhash.Hash).String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b struct {
+			Tx []struct {
+				TxID string
+				Vout []struct{ ScriptPubKey struct{ Type string } }
+			}
+		}
+		if err := json.Unmarshal(text, &b); err != nil {
+			t.Fatal(err)
+		}
+		for _, tx := range b.Tx[1:] {
+			for _, out := range tx.Vout {
+				if out.ScriptPubKey.Type == "nulldata" {
+					txids = append(txids, tx.TxID)
+				}
+			}
+		}
+	}
+	return txids
 }
 
 func (c *Chain) header(ctx context.Context, height uint64) (ots.Header, error) {

@@ -67,6 +67,7 @@ func TestKill(t *testing.T) {
 	chain.Intercept(nil)
 	stop()
 	c.Check(t)
+	c.Saved(t)
 	for _, n := range c.Nodes {
 		n.Terminate(t)
 	}

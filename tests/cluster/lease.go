@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,5 +70,22 @@ func (c *Cluster) Fenced(t testing.TB) {
 		FROM audit a CROSS JOIN LATERAL (SELECT node FROM audit WHERE lease = a.lease AND wrote IS NULL AND id < a.id ORDER BY id DESC LIMIT 1) held
 		WHERE a.wrote IS NOT NULL AND a.node <> held.node ORDER BY a.id LIMIT 20`); stale != "" {
 		t.Fatalf("written without the lease:\n%s", stale)
+	}
+}
+
+// Saved ends the test unless every transaction of ours in the best chain is in the
+// database, where it was put before it was sent. A database that was restored does not
+// have all.
+func (c *Cluster) Saved(t testing.TB) {
+	t.Helper()
+	saved := strings.Fields(c.SQL(t, "SELECT ref FROM attempt"))
+	anchors := c.options.Chain.Anchors(t)
+	if len(anchors) == 0 {
+		t.Error("no transaction of ours is in the chain")
+	}
+	for _, txid := range anchors {
+		if !slices.Contains(saved, txid) {
+			t.Errorf("transaction %s is in the chain and was not saved", txid)
+		}
 	}
 }

@@ -111,6 +111,7 @@ func TestHolderIsKilled(t *testing.T) {
 	load.End(t)
 	stop()
 	c.Check(t)
+	c.Saved(t)
 }
 
 // The node that anchors is stopped past its lease, with a transaction that it saved and
@@ -150,6 +151,7 @@ func TestHolderIsStopped(t *testing.T) {
 	load.End(t)
 	stop()
 	c.Check(t)
+	c.Saved(t)
 }
 
 // The lease goes to somebody else while its holder believes that it has seconds left, as
@@ -172,4 +174,5 @@ func TestStaleLease(t *testing.T) {
 	load.End(t)
 	stop()
 	c.Check(t)
+	c.Saved(t)
 }

@@ -121,9 +121,6 @@ func (n *Node) signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
-// PID is the process id.
-func (n *Node) PID() int { return n.process.PID() }
-
 // Log returns all that the node ever wrote.
 func (n *Node) Log(t testing.TB) string {
 	t.Helper()

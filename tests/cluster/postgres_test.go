@@ -75,6 +75,7 @@ func TestPostgresGoesAway(t *testing.T) {
 		t.Errorf("not every answer came within %v: %v", bounded, load)
 	}
 	c.Check(t)
+	c.Saved(t)
 }
 
 // A node that is stopped in the middle of a transaction holds the lock that every other
@@ -155,4 +156,5 @@ func TestAbortedTransactions(t *testing.T) {
 	}
 	stop()
 	c.Check(t)
+	c.Saved(t)
 }
