@@ -163,7 +163,7 @@ func TestIdleConnections(t *testing.T) {
 					if status, body, err := post(t, p.addr, "digest"); err != nil || status != 200 {
 						t.Fatalf("%d %q %v\n%s", status, body, err, p.stderr)
 					}
-					if took := time.Since(start); took > 2*time.Second {
+					if took := time.Since(start); took > time.Minute {
 						t.Errorf("answered after %v", took)
 					}
 				}

@@ -28,14 +28,10 @@ func resourceText(st account.Stamp, status, tx, block, at, thumbnail, branding s
 		st.Certificate, st.SHA256, st.ID)
 }
 
-func pendingText(st account.Stamp) string {
-	return resourceText(st, "pending", "null", "null", "null", "null", "null")
-}
-
 func TestSuccesses(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		r.a.Branding = &account.Branding{Name: "A & Co", LogoURL: "https://a.test/logo.png", Color: "#102030"}
-		if err := r.db.ChangeAccount(t.Context(), r.a); err != nil {
+		if err := r.db.SetBranding(t.Context(), r.a.ID, r.a.Branding); err != nil {
 			t.Fatal(err)
 		}
 		var ts api.Timestamp

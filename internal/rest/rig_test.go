@@ -80,7 +80,7 @@ func newRig(t *testing.T, where string) *rig {
 	r.plain, r.plainKey = r.account("free@example.org", "free")
 	r.suspended, r.sKey = r.account("suspended@example.org", "business")
 	r.suspended.Suspended = true
-	if err := db.ChangeAccount(t.Context(), r.suspended); err != nil {
+	if err := db.SetSuspended(t.Context(), r.suspended.ID, true); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -31,19 +31,6 @@ func (db *DB) CreateAccount(ctx context.Context, now time.Time, email, plan stri
 	return a, nil
 }
 
-// ChangeAccount sets the plan, the suspension and the branding of an account to those of a.
-func (db *DB) ChangeAccount(ctx context.Context, a account.Account) error {
-	branding, err := brandingText(a.Branding)
-	if err != nil {
-		return fmt.Errorf("changing account %s: %w", a.Email, err)
-	}
-	suspended := 0
-	if a.Suspended {
-		suspended = 1
-	}
-	return db.changeAccount(ctx, a.ID, "changing", `UPDATE account SET plan = $2, suspended = $3, branding = $4 WHERE id = $1`, a.Plan, suspended, branding)
-}
-
 // SetPlan sets the plan of an account.
 func (db *DB) SetPlan(ctx context.Context, id int64, plan string) error {
 	return db.changeAccount(ctx, id, "setting the plan of", `UPDATE account SET plan = $2 WHERE id = $1`, plan)

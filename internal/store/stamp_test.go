@@ -36,6 +36,11 @@ func newAccount(t *testing.T, db *DB, email string) account.Account {
 	return a
 }
 
+// change gives an account the plan, the suspension and the branding of a.
+func change(t *testing.T, db *DB, a account.Account) error {
+	return errors.Join(db.SetPlan(t.Context(), a.ID, a.Plan), db.SetSuspended(t.Context(), a.ID, a.Suspended), db.SetBranding(t.Context(), a.ID, a.Branding))
+}
+
 func TestAccounts(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(Options) *DB) {
 		ctx := t.Context()
@@ -68,13 +73,13 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("by a key that was revoked: %v", err)
 		}
 		a.Plan, a.Suspended, a.Branding = "pro", true, &account.Branding{Name: "A & Co", Color: "#102030"}
-		if err := db.ChangeAccount(ctx, a); err != nil {
+		if err := change(t, db, a); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := db.AccountByEmail(ctx, a.Email); err != nil || cmp.Diff(a, got) != "" {
 			t.Errorf("after a change: %v %s", err, cmp.Diff(a, got))
 		}
-		if err := db.ChangeAccount(ctx, account.Account{ID: 99}); !errors.Is(err, account.ErrUnknown) {
+		if err := db.SetPlan(ctx, 99, "pro"); !errors.Is(err, account.ErrUnknown) {
 			t.Errorf("changing an account that is not there: %v", err)
 		}
 		if all, err := db.Accounts(ctx, a.ID, 10); err != nil || len(all) != 1 || all[0].Email != b.Email {
@@ -89,7 +94,7 @@ func TestAppendStamps(t *testing.T) {
 		db := open(Options{EpochEntries: 8})
 		a, b := newAccount(t, db, "a@example.org"), newAccount(t, db, "b@example.org")
 		b.Branding = &account.Branding{Name: "B", LogoURL: "https://b.example/logo.png", Color: "#fff"}
-		if err := db.ChangeAccount(ctx, b); err != nil {
+		if err := change(t, db, b); err != nil {
 			t.Fatal(err)
 		}
 		payload := [32]byte{1}
@@ -196,7 +201,7 @@ func TestAppendStamps(t *testing.T) {
 
 		// A suspended account makes nothing.
 		a.Suspended = true
-		if err := db.ChangeAccount(ctx, a); err != nil {
+		if err := change(t, db, a); err != nil {
 			t.Fatal(err)
 		}
 		if r := do(epoch0, one(50, nil)); !errors.Is(r[0].Err, account.ErrSuspended) {
