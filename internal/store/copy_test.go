@@ -408,28 +408,23 @@ func TestCopyFailureTable(t *testing.T) {
 					}
 					db := openAt(t, to, Options{})
 					head, err := db.Head(t.Context())
-					switch whole := err == nil && head.Size > 0; {
-					case finished != whole && !whole:
-						t.Fatalf("%s, commit %d: not finished: %v", name, at, err)
-					case whole || at == 0 && err == nil:
-					case !errors.Is(err, ErrUnfinished):
-						t.Fatalf("%s, commit %d: reading the head: %v", name, at, err)
+					whole, untouched := err == nil && head.Size > 0, err == nil && head.Size == 0 && at == 0
+					switch {
+					case finished && !whole:
+						t.Fatalf("%s: finished, and the head is %v: %v", name, head, err)
+					case whole || untouched:
 					default:
-						if _, err := db.Append(t.Context(), epoch0, [][32]byte{tip(1)}); !errors.Is(err, ErrUnfinished) {
-							t.Fatalf("%s, commit %d: appending: %v", name, at, err)
-						}
-						if err := db.CheckMark(t.Context(), logtree.Head{}); !errors.Is(err, ErrUnfinished) {
-							t.Fatalf("%s, commit %d: checking the mark: %v", name, at, err)
-						}
+						checkHalf(t, db)
 						db.Close()
 						before := dumpAt(t, to)
-						if len(before["entry"]) > 0 {
-							if _, err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "another source") {
-								t.Fatalf("%s, commit %d: copied another source: %v", name, at, err)
-							}
-							if diff := differ(before, dumpAt(t, to)); diff != "" {
-								t.Fatalf("%s, commit %d: the refused copy has written: %s", name, at, diff)
-							}
+						if len(before["entry"]) == 0 {
+							break
+						}
+						if _, err := Copy(t.Context(), other, to, nil); err == nil || !strings.Contains(err.Error(), "another source") {
+							t.Fatalf("%s, commit %d: copied another source: %v", name, at, err)
+						}
+						if diff := differ(before, dumpAt(t, to)); diff != "" {
+							t.Fatalf("%s, commit %d: the refused copy has written: %s", name, at, diff)
 						}
 					}
 					db.Close()
@@ -442,6 +437,23 @@ func TestCopyFailureTable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkHalf fails the test unless everything that depends on the head refuses.
+func checkHalf(t *testing.T, db *DB) {
+	t.Helper()
+	_, headErr := db.Head(t.Context())
+	_, appendErr := db.Append(t.Context(), epoch0, [][32]byte{tip(1)})
+	_, beginErr := db.BeginEpoch(t.Context(), epoch0, 9, "a drill")
+	_, _, _, epochsErr := db.Epochs(t.Context())
+	for what, err := range map[string]error{
+		"reading the head": headErr, "appending": appendErr, "beginning an epoch": beginErr, "reading the epochs": epochsErr,
+		"checking the mark": db.CheckMark(t.Context(), logtree.Head{}),
+	} {
+		if !errors.Is(err, ErrUnfinished) {
+			t.Errorf("%s in half a copy: %v", what, err)
+		}
 	}
 }
 
@@ -543,20 +555,20 @@ func TestCopyOfWhatMoves(t *testing.T) {
 			from, to := places["postgres"](t), place(t)
 			source := openAt(t, from, Options{})
 			populate(t, source, 1000)
-			for _, late := range []bool{false, true} {
-				n, calls := 1000, 0
+			for _, when := range []string{"copied", "compared"} {
+				grown := false
+				// The second time there is nothing to copy when this is called first.
 				_, err := Copy(t.Context(), from, to, func(done, all int64) {
-					// First when the log was copied, then when all of it was compared.
-					if calls++; calls == 1 && !late || calls == 2 && late {
-						appendTip(t, source, n)
-						n++
+					if !grown {
+						appendTip(t, source, 1000)
+						grown = true
 					}
 				})
 				if err == nil || !strings.Contains(err.Error(), "stop every node") {
-					t.Fatalf("late %v: %v", late, err)
+					t.Fatalf("while it is %s: %v", when, err)
 				}
 				if _, err := openAt(t, to, Options{ReadOnly: true}).Head(t.Context()); !errors.Is(err, ErrUnfinished) {
-					t.Fatalf("late %v: the target's head: %v", late, err)
+					t.Fatalf("while it is %s: the target's head: %v", when, err)
 				}
 			}
 			if _, err := Copy(t.Context(), from, to, nil); err != nil {
