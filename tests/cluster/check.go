@@ -56,6 +56,16 @@ func (n *Node) Status(t testing.TB) (s Status) {
 	return s
 }
 
+// ask is [Node.Get] that goes on while the node says to try again.
+func (n *Node) ask(path string) (status int, body string) {
+	for deadline := time.Now().Add(limit); ; {
+		if status, body = n.Get(path); status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			return status, body
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 // Knows ends the test unless the node knows every commitment: it answers with a
 // proof, or says that the proof is pending or waits for confirmations. It returns how
 // many proofs are complete.
@@ -66,7 +76,7 @@ func (n *Node) Knows(t testing.TB, commitments []string) (complete int) {
 	g.SetLimit(16)
 	for _, commitment := range commitments {
 		g.Go(func() error {
-			status, body := n.Get("/timestamp/" + commitment)
+			status, body := n.ask("/timestamp/" + commitment)
 			waits := strings.HasPrefix(body, "Pending") || strings.HasPrefix(body, "Timestamped by transaction")
 			if status != http.StatusOK && (status != http.StatusNotFound || !waits) {
 				return fmt.Errorf("acknowledged commitment %s at %s: %d %.200s", commitment, n.Name, status, body)
@@ -153,7 +163,7 @@ func (c *Cluster) proven(t testing.TB, n *Node, commitments []string) {
 	g.SetLimit(8)
 	for _, commitment := range commitments {
 		g.Go(func() error {
-			status, body := n.Get("/timestamp/" + commitment)
+			status, body := n.ask("/timestamp/" + commitment)
 			if status != http.StatusOK {
 				return fmt.Errorf("commitment %s at %s: %d %.200s", commitment, n.Name, status, body)
 			}

@@ -44,10 +44,11 @@ func (c *Cluster) audit(t testing.TB) {
 	var b strings.Builder
 	b.WriteString(`
 		CREATE TABLE audit (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
-			node TEXT NOT NULL DEFAULT current_setting('application_name'), lease TEXT NOT NULL, wrote TEXT, token BIGINT);
+			node TEXT NOT NULL DEFAULT current_setting('application_name'), lease TEXT NOT NULL, wrote TEXT, early BOOLEAN NOT NULL DEFAULT FALSE);
 		CREATE INDEX audit_takes ON audit (lease, id) WHERE wrote IS NULL;
 		CREATE FUNCTION note_take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			INSERT INTO audit (lease, token) VALUES (NEW.name, NEW.token); RETURN NULL; END $$;
+			INSERT INTO audit (lease, early) VALUES (NEW.name, TG_OP = 'UPDATE' AND OLD.holder <> NEW.holder AND
+				OLD.expires > EXTRACT(EPOCH FROM clock_timestamp()) * 1000000); RETURN NULL; END $$;
 		CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			INSERT INTO audit (lease, wrote) VALUES (TG_ARGV[0], TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END $$;
 		CREATE TRIGGER note_take AFTER INSERT ON lease FOR EACH ROW EXECUTE FUNCTION note_take();
@@ -62,13 +63,15 @@ func (c *Cluster) audit(t testing.TB) {
 }
 
 // Fenced ends the test unless everything that a lease guards was written by the node
-// that had taken the lease last.
+// that had taken the lease last, and no node took one that another still had.
 func (c *Cluster) Fenced(t testing.TB) {
 	t.Helper()
 	if stale := c.SQL(t, `
 		SELECT a.node || ': ' || a.wrote || ' at ' || a.at || ' while ' || held.node || ' had lease ' || a.lease
 		FROM audit a CROSS JOIN LATERAL (SELECT node FROM audit WHERE lease = a.lease AND wrote IS NULL AND id < a.id ORDER BY id DESC LIMIT 1) held
-		WHERE a.wrote IS NOT NULL AND a.node <> held.node ORDER BY a.id LIMIT 20`); stale != "" {
+		WHERE a.wrote IS NOT NULL AND a.node <> held.node
+		UNION ALL
+		SELECT node || ' took lease ' || lease || ' at ' || at || ' from its holder' FROM audit WHERE early AND node <> 'psql' LIMIT 20`); stale != "" {
 		t.Fatalf("written without the lease:\n%s", stale)
 	}
 }

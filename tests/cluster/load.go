@@ -39,7 +39,7 @@ type Load struct {
 // Clients are how a load is made.
 type Clients struct {
 	Count    int
-	Patience time.Duration // how long each waits for an answer; default 20 s
+	Patience time.Duration // how long each waits for an answer; default 45 s
 	Pause    time.Duration // between an answer and the next digest
 }
 
@@ -47,7 +47,7 @@ type Clients struct {
 func (c *Cluster) Load(t testing.TB, o Clients) *Load {
 	t.Helper()
 	if o.Patience == 0 {
-		o.Patience = 20 * time.Second
+		o.Patience = 45 * time.Second
 	}
 	ctx, end := context.WithCancel(t.Context())
 	l := &Load{cluster: c, pause: o.Pause, byNode: make([]atomic.Int64, len(c.Nodes)), end: end, done: make(chan error, 1)}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -38,11 +39,14 @@ func (n *Node) Launch(t testing.TB) {
 	n.stopped.Store(false)
 }
 
-// Ready waits until the node says that it is ready.
+// Ready waits until the node says that it is ready. Like a supervisor it starts a node
+// again that ended because the database did not answer in time.
 func (n *Node) Ready(t testing.TB) {
 	t.Helper()
-	testnode.Eventually(t, limit, n.Name+" is ready", func() bool {
-		if !n.Running() {
+	testnode.Eventually(t, 2*limit, n.Name+" is ready", func() bool {
+		if !n.Running() && strings.HasSuffix(n.process.Tail(), "PostgreSQL is not reachable there: check the host and the port in database, and that the server runs\n") {
+			n.Launch(t)
+		} else if !n.Running() {
 			t.Fatalf("%s ended: %v\n%s", n.Name, n.process.Err(), n.process.Tail())
 		}
 		status, _ := n.Get("/readyz")
@@ -131,7 +135,7 @@ func (n *Node) Log(t testing.TB) string {
 	return string(raw)
 }
 
-var httpClient = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+var httpClient = &http.Client{Timeout: limit, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 
 // Get returns the status of an answer, 0 when there was none, and its body.
 func (n *Node) Get(path string) (status int, body string) {
