@@ -38,7 +38,7 @@ func TestMigrate(t *testing.T) {
 		{"the schema", nil, "status " + on, 0, upToDate, ""},
 		{"up again", nil, "up " + on, 0, upToDate, ""},
 		{"an older schema", sql("DELETE FROM migration WHERE version = (SELECT MAX(version) FROM migration)"), "status " + on, exitFound, "", older},
-		{"an older schema, as JSON", nil, "status --json " + on, exitFound, `{"up_to_date":false,"version":2,"known":3,"problem":`, older},
+		{"an older schema, as JSON", nil, "status --json " + on, exitFound, `{"up_to_date":false,"version":`, older},
 		{"a newer schema", sql("INSERT INTO migration VALUES (99, 'later', 0)"), "status " + on, exitFound, "", newer},
 		{"a newer schema goes nowhere", nil, "up " + on, exitFound, "", newer},
 		{"no such setting", nil, "up --database=mysql://x", exitFailed, "", "begins with mysql://"},

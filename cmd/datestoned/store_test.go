@@ -189,14 +189,14 @@ func TestStoreCopyAndServe(t *testing.T) {
 	}
 
 	// What a copy leaves until its last transaction.
-	testpg.SQL(t, to, `CREATE TABLE kept AS SELECT * FROM head; DELETE FROM head`)
+	testpg.SQL(t, to, `CREATE TABLE put_aside AS SELECT * FROM head; DELETE FROM head`)
 	for _, command := range []string{"serve --uri=" + testURI + " --targets=none", "fsck --offline", "epoch new --reason=no"} {
 		code, _, stderr = runHere(t, append(strings.Fields(command), "--data="+dir, "--database="+to)...)
 		if code == 0 || !strings.Contains(stderr, store.ErrUnfinished.Error()) {
 			t.Errorf("%s on half a copy: code %d, %s", command, code, stderr)
 		}
 	}
-	testpg.SQL(t, to, `INSERT INTO head SELECT * FROM kept; DROP TABLE kept`)
+	testpg.SQL(t, to, `INSERT INTO head SELECT * FROM put_aside; DROP TABLE put_aside`)
 
 	node := serve(t, dir, "--database="+to)
 	if c, err = dial(node.addr); err != nil {
