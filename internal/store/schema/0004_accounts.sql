@@ -53,14 +53,14 @@ CREATE TABLE kept (
 	leaves   {{bytes}} NOT NULL
 );
 
--- Requests that may be repeated. payload is the SHA-256 of the body; result has for each item a byte, 1 if the
--- stamp was there before, and when the stamp was created as 8 bytes, big-endian.
+-- Requests that may be repeated. payload is the SHA-256 of the body; existing has a byte for each item, 1 if its
+-- stamp was there before.
 CREATE TABLE idempotency (
-	account BIGINT NOT NULL,
-	name    TEXT NOT NULL,
-	payload {{bytes}} NOT NULL,
-	result  {{bytes}} NOT NULL,
-	expires BIGINT NOT NULL,
+	account  BIGINT NOT NULL,
+	name     TEXT NOT NULL,
+	payload  {{bytes}} NOT NULL,
+	existing {{bytes}} NOT NULL,
+	expires  BIGINT NOT NULL,
 	PRIMARY KEY (account, name)
 );
 CREATE INDEX idempotency_expires ON idempotency (expires);
