@@ -30,6 +30,8 @@ type engine struct {
 	snapshot sql.IsolationLevel
 	// rolledBack says that the database undid a transaction that may succeed when it is run again.
 	rolledBack func(error) bool
+	// locked says that another process had the database locked for as long as the statement waits.
+	locked func(error) bool
 	// disconnected says that the connection was lost, as those in the pool are after the server's restart.
 	disconnected func(error) bool
 	// bound is the context for one statement.
@@ -51,6 +53,7 @@ var sqlite = &engine{
 	tables:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 	// A random id that was taken is drawn again.
 	rolledBack:   func(err error) bool { return err != nil && strings.Contains(err.Error(), "stamp.certificate") },
+	locked:       lockedSQLite,
 	disconnected: func(error) bool { return false },
 	// The driver starts a goroutine for every statement that could be cancelled, which costs more than
 	// these take; and none can be cancelled while the disk hangs.
@@ -75,6 +78,7 @@ var postgres = &engine{
 	follows:      `SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), GREATEST(1, (SELECT COALESCE(MAX(id), 0) FROM %[1]s)))`,
 	snapshot:     sql.LevelRepeatableRead,
 	rolledBack:   rolledBackPostgres,
+	locked:       func(error) bool { return false },
 	disconnected: disconnectedPostgres,
 	bound:        func(ctx context.Context) context.Context { return ctx },
 	each:         eachPipelined,

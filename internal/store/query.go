@@ -27,9 +27,22 @@ func (db *DB) update(ctx context.Context, f func(tx) error) error {
 	return db.fenced(ctx, db.append, f)
 }
 
-// updateAccounts is update for what changes accounts alone, which may be done beside a server.
+// updateAccounts is update for what changes accounts alone, which may be done beside a server. Beside a server that
+// writes without a pause it has to ask often: a SQLite file has one writer at a time, and no queue.
 func (db *DB) updateAccounts(ctx context.Context, f func(tx) error) error {
-	return db.fenced(ctx, db.transact, f)
+	ctx, cancel := context.WithTimeout(ctx, updateWithin)
+	defer cancel()
+	for {
+		err := db.fenced(ctx, db.transact, f)
+		if !db.accountsOnly || !db.engine.locked(err) {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(maxAccountsPause)):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (db *DB) fenced(ctx context.Context, transact func(context.Context, func(tx) error) error, f func(tx) error) error {
@@ -49,6 +62,8 @@ func (db *DB) fenced(ctx context.Context, transact func(context.Context, func(tx
 const (
 	// updateWithin bounds a transaction that writes.
 	updateWithin = 30 * time.Second
+
+	maxAccountsPause = 4 * time.Millisecond
 
 	maxTries   = 8
 	firstPause = 2 * time.Millisecond

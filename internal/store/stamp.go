@@ -185,11 +185,39 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	if err != nil {
 		return err
 	}
-	ids = slices.DeleteFunc(ids, func(id int64) bool { return a.owners[id] == nil || a.owners[id].stamps == 0 })
-	return a.tx.each(ctx, `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
-		SELECT `+stampColumns+` FROM wanted CROSS JOIN stamp
-		WHERE account = $1 AND digest = substr(CAST($2 AS `+a.tx.db.engine.bytes+`), wanted.i * 32 + 1, 32)`, len(ids),
+	return a.find(ctx, digests)
+}
+
+// find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which. The
+// inner SELECT keeps PostgreSQL from reading all stamps of an account.
+func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
+	var ids []int64
+	for id, o := range a.owners {
+		if o.stamps > 0 {
+			ids = append(ids, id)
+		}
+	}
+	type place struct{ account, index int64 }
+	var found []place
+	err := a.tx.each(ctx, `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
+		SELECT CAST($1 AS BIGINT), i FROM (
+			SELECT i, (SELECT created FROM stamp WHERE digest = substr(CAST($2 AS `+a.tx.db.engine.bytes+`), i * 32 + 1, 32) AND account + 0 = $1) AS created FROM wanted
+		) asked WHERE created IS NOT NULL`, len(ids),
 		func(i int) []any { return []any{ids[i], digests[ids[i]], len(digests[ids[i]]) / 32} },
+		func(row row) error {
+			var p place
+			err := row.Scan(&p.account, &p.index)
+			found = append(found, p)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	return a.tx.each(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, len(found),
+		func(i int) []any {
+			p := found[i]
+			return []any{p.account, digests[p.account][32*p.index : 32*p.index+32]}
+		},
 		func(row row) error {
 			s, err := scanStamp(row)
 			if err == nil {
@@ -480,7 +508,7 @@ func (db *DB) StampByCertificate(ctx context.Context, certificate string) (accou
 
 // StampByDigest is the account's stamp of a digest, or ErrNotFound.
 func (db *DB) StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error) {
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND digest = $2`, owner, digest[:])
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, owner, digest[:])
 }
 
 func (db *DB) stamp(ctx context.Context, text string, args ...any) (account.Stamp, error) {

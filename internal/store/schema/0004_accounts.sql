@@ -44,7 +44,9 @@ CREATE TABLE stamp (
 	position    BIGINT NOT NULL,
 	PRIMARY KEY (account, created)
 );
-CREATE UNIQUE INDEX stamp_digest ON stamp (account, digest);
+-- account + 0 is in no other index: on a table that is new to its statistics PostgreSQL would take one of those, and
+-- read all stamps of an account to find one.
+CREATE UNIQUE INDEX stamp_digest ON stamp (digest, (account + 0));
 CREATE INDEX stamp_position ON stamp (account, position, created);
 
 -- The leaves of each batch of stamps, 32 bytes each in order, by the position of its entry.
