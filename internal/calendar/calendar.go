@@ -63,6 +63,8 @@ type Config struct {
 	// Rate is the number of entries a second at which the burst refills; when it is used up, a batch
 	// waits for at most a second divided by Rate. Default 50.
 	Rate int
+	// Bucket, when set, has the burst and the rate for several that append to one log, in place of Burst and Rate.
+	Bucket *rate.Limiter
 	// Waiting is the number of digests that may wait for a commit; more are refused. Default 65,536.
 	Waiting int
 	// Patience bounds how long a batch, and so a digest, waits to be committed. Default 10 s.
@@ -79,6 +81,9 @@ func (config Config) withDefaults() Config {
 	}
 	if config.Rate == 0 {
 		config.Rate = 50
+	}
+	if config.Bucket == nil {
+		config.Bucket = rate.NewLimiter(rate.Limit(config.Rate), config.Burst)
 	}
 	if config.Waiting == 0 {
 		config.Waiting = 65_536
@@ -99,7 +104,6 @@ func (config Config) withDefaults() Config {
 type Calendar struct {
 	store  Store
 	config Config
-	bucket *rate.Limiter
 	wake   chan struct{} // holds one token when batches may not be empty
 
 	lost   int // digests whose failed commit is not logged yet; of the goroutine of Run, as logged
@@ -144,7 +148,6 @@ func New(store Store, config Config) *Calendar {
 	return &Calendar{
 		store:  store,
 		config: config,
-		bucket: rate.NewLimiter(rate.Limit(config.Rate), config.Burst),
 		wake:   make(chan struct{}, 1),
 	}
 }
@@ -248,7 +251,7 @@ func (c *Calendar) Run(ctx context.Context) error {
 // drain commits batches until there is none.
 func (c *Calendar) drain(ctx context.Context) {
 	for {
-		c.pace(ctx)
+		pace(ctx, c.config.Bucket)
 		batches := c.take()
 		if len(batches) == 0 {
 			return
@@ -269,11 +272,11 @@ const (
 )
 
 // pace waits while the token bucket is empty, at most one refill.
-func (c *Calendar) pace(ctx context.Context) {
-	if c.bucket.Tokens() >= 1 {
+func pace(ctx context.Context, bucket *rate.Limiter) {
+	if bucket.Tokens() >= 1 {
 		return
 	}
-	wait := time.NewTimer(time.Second / time.Duration(c.config.Rate))
+	wait := time.NewTimer(time.Duration(float64(time.Second) / float64(bucket.Limit())))
 	defer wait.Stop()
 	select {
 	case <-wait.C:
@@ -291,7 +294,7 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, t
 	tips := make([][32]byte, len(batches))
 	trees := make([]*ots.Tree, len(batches))
 	for i, b := range batches {
-		c.bucket.Allow()
+		c.config.Bucket.Allow()
 		trees[i] = ots.MerkleTree(b.leaves)
 		tips[i] = trees[i].Root()
 		digests += len(b.leaves)

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/datestone/datestone/internal/account"
 )
 
@@ -33,7 +31,6 @@ const (
 type Keeper struct {
 	store  StampStore
 	config Config
-	bucket *rate.Limiter
 	wake   chan struct{} // holds one token when queue may not be empty
 
 	mu      sync.Mutex // guards what follows
@@ -54,7 +51,6 @@ func NewKeeper(store StampStore, config Config) *Keeper {
 	config = config.withDefaults()
 	return &Keeper{
 		store: store, config: config, wake: make(chan struct{}, 1),
-		bucket: rate.NewLimiter(rate.Limit(config.Rate), config.Burst),
 	}
 }
 
@@ -119,9 +115,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.mu.Unlock()
 		}
 		for taken := k.take(); len(taken) > 0; taken = k.take() {
-			if err := k.bucket.Wait(ctx); err != nil {
-				k.bucket.Allow() // stopping: at once
-			}
+			pace(ctx, k.config.Bucket) // at once when it stops
 			k.commit(context.WithoutCancel(ctx), taken)
 		}
 		if ctx.Err() != nil {
@@ -140,6 +134,9 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) {
 	for i, w := range taken {
 		creates[i] = w.create
 		items += len(w.create.Items)
+	}
+	for range max(1, (items+MaxBatch-1)/MaxBatch) { // at most as many entries
+		k.config.Bucket.Allow()
 	}
 	results, err := k.store.AppendStamps(ctx, start, creates)
 	for i, w := range taken {

@@ -94,7 +94,7 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err := limited(w, s.creates.Take(c.account.ID, cmp.Or(c.plan.Creates, createsPerKey), c.now)); err != nil {
 		return err
 	}
-	if a := s.sites.Take(c.site, createsPerSite, c.now); !a.OK {
+	if a := s.sites.Take(c.site, cmp.Or(s.config.CreatesPerAddress, createsPerSite), c.now); !a.OK {
 		return limited(w, a)
 	}
 	return nil

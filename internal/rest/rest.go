@@ -87,6 +87,8 @@ type Config struct {
 	URI string
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// CreatesPerAddress is how many creates a minute one client address may make. Default 60.
+	CreatesPerAddress int
 
 	Store  Store
 	Keeper Keeper

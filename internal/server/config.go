@@ -68,6 +68,9 @@ type Config struct {
 	// networks, for example ["10.0.0.0/8", "::1"]. Without them a proxy counts as the client, with the
 	// limits of one.
 	TrustedProxies []string `toml:"trusted_proxies"`
+	// How many requests that create stamps one client address may make in a minute, whatever its keys.
+	// What a key may do is its plan's.
+	CreatesPerAddress int `toml:"creates_per_address"`
 
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
@@ -93,6 +96,7 @@ func Defaults() Config {
 		LogFormat:           "text",
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
+		CreatesPerAddress:   defaultCreatesPerAddress,
 		Plans:               account.DefaultPlans(),
 	}
 }

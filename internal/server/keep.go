@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/calendar"
@@ -17,7 +18,7 @@ import (
 
 // openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, and
 // the REST surface, which it returns.
-func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handler, error) {
+func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rate.Limiter) (http.Handler, error) {
 	if err := checkPlansInUse(ctx, s.db, s.config); err != nil {
 		return nil, err
 	}
@@ -27,7 +28,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 	}
 	observe := observeKeeper(numbers.registry)
 	s.keeper = calendar.NewKeeper(s.db, calendar.Config{
-		Burst: s.config.Burst, Rate: s.config.Rate, Log: s.log,
+		Bucket: bucket, Log: s.log,
 		Observe: func(stamps int, took time.Duration, err error) {
 			observe(stamps, took, err)
 			if !errors.Is(err, account.ErrInProgress) {
@@ -38,7 +39,8 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
 	return rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
-		Store: s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
+		CreatesPerAddress: s.config.CreatesPerAddress,
+		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
 	})
 }
 

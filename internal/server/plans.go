@@ -22,6 +22,8 @@ const (
 	// What a plan allows in a minute where it does not say.
 	defaultRequests = 120
 	defaultCreates  = 30
+
+	defaultCreatesPerAddress = 60
 )
 
 var (
@@ -36,6 +38,9 @@ func (c Config) CheckAccounts() error {
 	}
 	if !soundKeyPrefix.MatchString(c.KeyPrefix) {
 		return fmt.Errorf("key_prefix is %q: write up to 64 letters, digits, - and _, for example %q", c.KeyPrefix, defaultKeyPrefix)
+	}
+	if c.CreatesPerAddress < 1 {
+		return fmt.Errorf("creates_per_address is %d: write a number from 1 on", c.CreatesPerAddress)
 	}
 	if len(c.Plans) == 0 {
 		return errors.New("there are no plans: add a table [plans.NAME] for each")

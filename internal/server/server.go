@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
@@ -83,8 +84,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	}
 	s.health = &health{head: s.db.Head}
 	numbers := newMetrics(s.db)
+	bucket := rate.NewLimiter(rate.Limit(c.Rate), c.Burst)
 	s.calendar = calendar.New(s.db, calendar.Config{
-		Burst: c.Burst, Rate: c.Rate, Log: s.log,
+		Bucket: bucket, Log: s.log,
 		Observe: func(digests int, took time.Duration, err error) {
 			s.health.committed(err)
 			numbers.committed(digests, took, err)
@@ -94,7 +96,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if s.targets, err = c.loops(s.db, numbers.leases, s.log); err != nil {
 		return nil, err
 	}
-	api, err := s.openAccounts(ctx, numbers)
+	api, err := s.openAccounts(ctx, numbers, bucket)
 	if err != nil {
 		return nil, err
 	}

@@ -186,10 +186,10 @@ func readBatch(results pgx.BatchResults, n int, scan func(row) error) error {
 	return results.Close()
 }
 
-// rolledBackPostgres accepts the loser of a deadlock, what could not be serialized, and a random id that was taken.
+// rolledBackPostgres accepts the loser of a deadlock and what could not be serialized.
 func rolledBackPostgres(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" && strings.Contains(e.ConstraintName, "certificate"))
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
 }
 
 func disconnectedPostgres(err error) bool {

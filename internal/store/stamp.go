@@ -47,7 +47,10 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 		if head, err = a.appendTo(ctx, db.epochMax); err != nil {
 			return err
 		}
-		// The stamps have their positions now.
+		if err := a.keep(ctx); err != nil {
+			return err
+		}
+		// The stamps have their positions and certificates now.
 		for i := range results {
 			for j, s := range results[i].Stamps {
 				if k, ok := a.index[s.ID]; ok {
@@ -55,7 +58,7 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 				}
 			}
 		}
-		return a.keep(ctx)
+		return nil
 	})
 	if lockTimedOut(err) {
 		err = fmt.Errorf("%w: %w", account.ErrInProgress, err)
@@ -81,14 +84,14 @@ func refusal(err error) bool {
 
 // admission decides requests within one transaction.
 type admission struct {
-	tx     tx
-	now    time.Time
-	owners map[int64]*owner
-	stamps []account.Stamp // admitted, in order
-	number []int64         // of each stamp within its account
-	index  map[account.ID]int
-	used   []keyUse
-	certs  int // characters of a certificate's id
+	tx       tx
+	now      time.Time
+	owners   map[int64]*owner
+	stamps   []account.Stamp // admitted, in order
+	number   []int64         // of each stamp within its account
+	index    map[account.ID]int
+	inserted []bool
+	used     []keyUse
 }
 
 // owner is an account whose row is locked.
@@ -264,9 +267,7 @@ func (a *admission) admit(ctx context.Context, c account.Create) (account.Create
 	}
 	for i, item := range c.Items {
 		if !created.Existing[i] {
-			if err := a.add(ctx, o, c, item); err != nil {
-				return none, err
-			}
+			a.add(o, c, item)
 		}
 	}
 	for i, item := range c.Items {
@@ -315,17 +316,13 @@ func (a *admission) replay(o *owner, c account.Create, k keyUse) (account.Create
 }
 
 // add admits one stamp.
-func (a *admission) add(ctx context.Context, o *owner, c account.Create, item account.Item) error {
-	certificate, err := a.certificate(ctx)
-	if err != nil {
-		return err
-	}
+func (a *admission) add(o *owner, c account.Create, item account.Item) {
 	o.last = max(micros(a.now), o.last+1)
 	o.stamps++
 	o.used++
 	o.changed = true
 	s := account.Stamp{
-		ID: account.NewID(), Account: o.id, Certificate: certificate, SHA256: item.SHA256, File: item.File,
+		ID: account.NewID(), Account: o.id, SHA256: item.SHA256, File: item.File,
 		Created: fromMicros(o.last), Thumbnail: item.Thumbnail, Nonce: item.Nonce,
 	}
 	if c.Branding {
@@ -335,7 +332,6 @@ func (a *admission) add(ctx context.Context, o *owner, c account.Create, item ac
 	a.index[s.ID] = len(a.stamps)
 	a.stamps = append(a.stamps, s)
 	a.number = append(a.number, o.stamps)
-	return nil
 }
 
 const (
@@ -344,20 +340,23 @@ const (
 	certificateLength   = 6
 )
 
-// certificate makes the id of a certificate: random, and one character longer than the contract's six for each time
-// that one in a hundred of the shorter ones is in use.
-func (a *admission) certificate(ctx context.Context) (string, error) {
-	if a.certs == 0 {
-		var used int64
-		if err := a.tx.row(ctx, `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`).Scan(&used); err != nil {
-			return "", err
-		}
-		a.certs = certificateLength
-		for math.Pow(float64(len(certificateAlphabet)), float64(a.certs)) < 100*float64(used) {
-			a.certs++
-		}
+// certificateLength is one character more than the contract's six for each time that one in a hundred of the shorter
+// ids is in use.
+func (a *admission) certificateLength(ctx context.Context) (int, error) {
+	var used int64
+	if err := a.tx.row(ctx, `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`).Scan(&used); err != nil {
+		return 0, err
 	}
-	b := make([]byte, a.certs)
+	n := certificateLength
+	for math.Pow(float64(len(certificateAlphabet)), float64(n)) < 100*float64(used) {
+		n++
+	}
+	return n, nil
+}
+
+// certificate is a random id of a certificate.
+func certificate(length int) string {
+	b := make([]byte, length)
 	rand.Read(b)
 	for i := range b {
 		for b[i] >= 252 { // the largest multiple of 36 in a byte
@@ -365,7 +364,7 @@ func (a *admission) certificate(ctx context.Context) (string, error) {
 		}
 		b[i] = certificateAlphabet[int(b[i])%len(certificateAlphabet)]
 	}
-	return certificatePrefix + string(b), nil
+	return certificatePrefix + string(b)
 }
 
 // appendTo adds the admitted stamps to the log, and gives them their places.
@@ -440,12 +439,43 @@ func (a *admission) keep(ctx context.Context) error {
 
 const stampColumns = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
 
-const insertStamp = `INSERT INTO stamp (number, ` + stampColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+const (
+	insertStamp = `INSERT INTO stamp (number, ` + stampColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (certificate) DO NOTHING RETURNING id`
+
+	// maxDraws is how often an id of a certificate that was taken is drawn again. One in a hundred is taken.
+	maxDraws = 20
+)
 
 // insertStamps writes the admitted stamps.
 func (a *admission) insertStamps(ctx context.Context) error {
-	return a.tx.each(ctx, insertStamp, len(a.stamps), func(i int) []any {
+	length, err := a.certificateLength(ctx)
+	if err != nil {
+		return err
+	}
+	left := make([]int, len(a.stamps))
+	for i := range left {
+		left[i] = i
+	}
+	for range maxDraws {
+		if err := a.insert(ctx, left, length); err != nil {
+			return err
+		}
+		left = slices.DeleteFunc(left, func(i int) bool { return a.inserted[i] })
+		if len(left) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d ids of certificates were taken again and again", len(left))
+}
+
+// insert writes those of the admitted stamps whose certificate's id, drawn now, is not taken.
+func (a *admission) insert(ctx context.Context, which []int, length int) error {
+	a.inserted = make([]bool, len(a.stamps))
+	return a.tx.each(ctx, insertStamp, len(which), func(n int) []any {
+		i := which[n]
 		s := &a.stamps[i]
+		s.Certificate = a.tx.db.draw(length)
 		branding := ""
 		if s.Branding != nil {
 			branding = a.owners[s.Account].brandText
@@ -456,7 +486,14 @@ func (a *admission) insertStamps(ctx context.Context) error {
 		}
 		return []any{a.number[i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
 			micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position)}
-	}, nil)
+	}, func(row row) error {
+		var id []byte
+		if err := row.Scan(&id); err != nil {
+			return err
+		}
+		a.inserted[a.index[account.ID(id)]] = true
+		return nil
+	})
 }
 
 func scanStamp(row row) (account.Stamp, error) {

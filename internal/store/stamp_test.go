@@ -254,6 +254,40 @@ func TestManyStampsAtOnce(t *testing.T) {
 	})
 }
 
+// An id of a certificate that is taken is drawn again, without the others.
+func TestCertificatesCollide(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		ctx := t.Context()
+		db := open(Options{})
+		a := newAccount(t, db, "a@example.org")
+		n := 0
+		db.draw = func(int) string { n++; return fmt.Sprintf("TS-%06d", n/3) }
+		seen := make(map[string]account.ID)
+		for i := range 3 {
+			r, err := db.AppendStamps(ctx, epoch0, []account.Create{{Account: a.ID, Items: items(10*i, 10*i+10), Quota: 100}})
+			if err != nil || r[0].Err != nil {
+				t.Fatal(err, r[0].Err)
+			}
+			for _, s := range r[0].Stamps {
+				if other, ok := seen[s.Certificate]; ok {
+					t.Errorf("%v and %v are both %s", other, s.ID, s.Certificate)
+				}
+				seen[s.Certificate] = s.ID
+				if got, err := db.StampByCertificate(ctx, s.Certificate); err != nil || cmp.Diff(s, got) != "" {
+					t.Errorf("%s: %v %s", s.Certificate, err, cmp.Diff(s, got))
+				}
+			}
+		}
+		if n, err := db.CountStamps(ctx, a.ID, nil); err != nil || n != 30 || len(seen) != 30 {
+			t.Errorf("%d stamps, %d ids; %v", n, len(seen), err)
+		}
+		db.draw = func(int) string { return "TS-000000" }
+		if _, err := db.AppendStamps(ctx, epoch0, []account.Create{{Account: a.ID, Items: items(90, 91), Quota: 100}}); err == nil {
+			t.Error("two certificates have one id")
+		}
+	})
+}
+
 // Racing requests of several nodes: quotas and idempotency are exact.
 func TestRacingStamps(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(Options) *DB) {

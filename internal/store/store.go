@@ -59,7 +59,8 @@ type database struct {
 	attested   attestedCache
 	epochMax   int64
 	mark       *Mark
-	commit     func(*sql.Tx) error // tests put faults here
+	commit     func(*sql.Tx) error     // tests put faults here
+	draw       func(length int) string // an id of a certificate; tests draw the same one twice
 
 	connections atomic.Int64 // PostgreSQL: how many were ever made
 	warnings    atomic.Int64 // PostgreSQL: how many the server sent
@@ -93,7 +94,7 @@ func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if o.EpochEntries == 0 {
 		o.EpochEntries = defaultEpochEntries
 	}
-	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit, accountsOnly: o.Accounts}}
+	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit, draw: certificate, accountsOnly: o.Accounts}}
 	open, what := db.openSQLite, "database "+where
 	if db.engine = sqlite; IsPostgres(where) {
 		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"

@@ -25,7 +25,7 @@ func (r result) perSecond() float64 { return float64(r.requests) / r.took.Second
 func (r result) serverMicros() float64 { return float64(r.server) / 1e3 / float64(r.requests) }
 
 // drive sends requests over n connections, each the next as soon as the one before is answered, until
-// the time is up. request writes the i-th request of a connection into b; every answer must be 200.
+// the time is up. request writes the i-th request of a connection into b; every answer must be 200 or 201.
 func drive(ctx context.Context, s *server, n int, length time.Duration, request func(connection, i int, b []byte) []byte) (result, error) {
 	conns := make([]net.Conn, n)
 	for i := range conns {
@@ -86,7 +86,7 @@ func answer(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != 200 {
+	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("status %d: %.100s", response.StatusCode, body)
 	}
 	return nil

@@ -258,7 +258,7 @@ func (l *lab) start(ctx context.Context, sizes []int) error {
 		if _, err := drive(ctx, s, 64, l.round, postRequest); err != nil {
 			return err
 		}
-		memory, err := s.residentBytes()
+		memory, err := s.memory("VmRSS")
 		if err != nil {
 			return err
 		}

@@ -30,8 +30,8 @@ func main() {
 		connections = flag.String("connections", "1,64,1000", "numbers of connections")
 		seconds     = flag.Float64("seconds", 3, "length of one round")
 		rounds      = flag.Int("rounds", 5, "rounds of each server, in turn")
-		entries     = flag.String("entries", "10000,1000000", "sizes of the log for GET")
-		only        = flag.String("only", "post,sustained,get,start", "what to measure")
+		entries     = flag.String("entries", "10000,1000000", "sizes of the log for GET, and numbers of stamps for reads")
+		only        = flag.String("only", "post,sustained,get,start,creates,batches,reads", "what to measure")
 	)
 	flag.Parse()
 	l := &lab{binary: *binary, round: time.Duration(*seconds * float64(time.Second)), rounds: *rounds}
@@ -47,6 +47,12 @@ func main() {
 			err = l.get(ctx, numbers(*entries))
 		case "start":
 			err = l.start(ctx, numbers(*entries))
+		case "creates":
+			err = l.creates(ctx, []int{64, 256})
+		case "batches":
+			err = l.batches(ctx)
+		case "reads":
+			err = l.reads(ctx, numbers(*entries))
 		default:
 			err = fmt.Errorf("cannot measure %q", what)
 		}

@@ -133,19 +133,19 @@ func (s *server) ready() error {
 	return errors.New("the server did not become ready")
 }
 
-// residentBytes is the memory that the server holds now.
-func (s *server) residentBytes() (int64, error) {
+// memory is the memory that the server holds: now is VmRSS, at most VmHWM.
+func (s *server) memory(which string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range bytes.Lines(b) {
 		var kb int64
-		if n, _ := fmt.Sscanf(string(line), "VmRSS: %d kB", &kb); n == 1 {
+		if n, _ := fmt.Sscanf(string(line), which+": %d kB", &kb); n == 1 {
 			return kb << 10, nil
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	return 0, errors.New("no " + which)
 }
 
 // processorTime is what the server's threads have had of the processors, 0 where the system does not say.
