@@ -155,12 +155,13 @@ func BenchmarkStamps(b *testing.B) {
 				n := 0
 				for b.Loop() {
 					err := db.append(b.Context(), func(tx tx) error {
-						return tx.each(b.Context(), insertStamp, width, func(int) []any {
+						_, err := tx.execEach(b.Context(), insertStamp, width, func(int) []any {
 							n++
 							id, digest := account.NewID(), tip(n)
 							return []any{n, a.ID, id[:], fmt.Sprintf("TS-%08X", rand.Uint32()), digest[:], "plan.pdf", 1024, "application/pdf",
 								micros(epoch0) + int64(n), "", []byte(nil), 0, digest[:16], n % maxLeaves, n / maxLeaves}
-						}, nil)
+						})
+						return err
 					})
 					if err != nil {
 						b.Fatal(err)

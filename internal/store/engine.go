@@ -36,8 +36,8 @@ type engine struct {
 	disconnected func(error) bool
 	// bound is the context for one statement.
 	bound func(context.Context) context.Context
-	// each is tx.each.
-	each func(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) error
+	// each is tx.queryEach, and tx.execEach when scan is nil.
+	each func(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error)
 }
 
 var sqlite = &engine{

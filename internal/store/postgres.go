@@ -151,39 +151,45 @@ func (db *DB) checkSessions(ctx context.Context) error {
 const pipelined = 500
 
 // eachPipelined sends many statements at once.
-func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) error {
+func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error) {
 	var failed error // of the statements, which are not the driver's to judge
-	err := t.conn.Raw(func(c any) error {
+	err = t.conn.Raw(func(c any) error {
 		conn := c.(*stdlib.Conn).Conn()
 		for first := 0; first < n && failed == nil; first += pipelined {
 			var b pgx.Batch
 			for i := first; i < min(first+pipelined, n); i++ {
 				b.Queue(text, args(i)...)
 			}
-			failed = readBatch(conn.SendBatch(ctx, &b), b.Len(), scan)
+			var some int64
+			some, failed = readBatch(conn.SendBatch(ctx, &b), b.Len(), scan)
+			changed += some
 		}
 		return nil
 	})
-	return errors.Join(failed, err)
+	return changed, errors.Join(failed, err)
 }
 
-func readBatch(results pgx.BatchResults, n int, scan func(row) error) error {
+func readBatch(results pgx.BatchResults, n int, scan func(row) error) (changed int64, err error) {
 	defer results.Close()
 	for range n {
+		if scan == nil {
+			tag, err := results.Exec()
+			if err != nil {
+				return changed, err
+			}
+			changed += tag.RowsAffected()
+			continue
+		}
 		rows, err := results.Query()
 		for err == nil && rows.Next() {
-			if err = scan(rows); err != nil {
-				rows.Close()
-			}
+			err = scan(rows)
 		}
-		if err == nil {
-			err = rows.Err()
-		}
-		if err != nil {
-			return err
+		rows.Close()
+		if err := errors.Join(err, rows.Err()); err != nil {
+			return changed, err
 		}
 	}
-	return results.Close()
+	return changed, results.Close()
 }
 
 // rolledBackPostgres accepts the loser of a deadlock and what could not be serialized.

@@ -17,8 +17,11 @@ type tx struct {
 	hot  map[string]*sql.Stmt // by text; nil outside SQLite's writer
 }
 
-// hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
-var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead, insertStamp}
+// hotTexts are the statements of appends to a SQLite file. They are prepared once, on the writer's one connection.
+var hotTexts = []string{
+	selectHead, insertEntry, selectTips, insertTile, updateHead,
+	selectOwner, selectUsed, selectKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed, upsertKey,
+}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again. f runs again
@@ -165,46 +168,58 @@ func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, erro
 // row is a row that was read.
 type row interface{ Scan(dest ...any) error }
 
-// each runs one statement with n lists of arguments, in order, and gives every row that it returns to scan, which
-// is nil when there are none. It takes one round trip for hundreds of them.
-func (t tx) each(ctx context.Context, text string, n int, args func(int) []any, scan func(row) error) error {
+// queryEach runs one statement with n lists of arguments, in order, and gives every row that it returns to scan. Over
+// a network it takes one round trip for hundreds of them.
+func (t tx) queryEach(ctx context.Context, text string, n int, args func(int) []any, scan func(row) error) error {
 	if n == 0 {
 		return nil
 	}
-	return t.db.engine.each(t.db.engine.bound(ctx), t, text, n, args, scan)
+	_, err := t.db.engine.each(t.db.engine.bound(ctx), t, text, n, args, scan)
+	return err
+}
+
+// execEach is queryEach for a statement that returns no rows. It returns how many rows were changed.
+func (t tx) execEach(ctx context.Context, text string, n int, args func(int) []any) (int64, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	return t.db.engine.each(t.db.engine.bound(ctx), t, text, n, args, nil)
 }
 
 // eachPrepared prepares the statement once.
-func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) error {
+func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error) {
 	s, ok := t.hot[text]
 	if ok {
 		s = t.StmtContext(ctx, s)
-	} else {
-		var err error
-		if s, err = t.PrepareContext(ctx, text); err != nil {
-			return err
-		}
+	} else if s, err = t.PrepareContext(ctx, text); err != nil {
+		return 0, err
 	}
 	defer s.Close()
 	for i := range n {
 		if scan == nil {
-			if _, err := s.ExecContext(ctx, args(i)...); err != nil {
-				return err
+			r, err := s.ExecContext(ctx, args(i)...)
+			if err != nil {
+				return changed, err
 			}
+			n, err := r.RowsAffected()
+			if err != nil {
+				return changed, err
+			}
+			changed += n
 			continue
 		}
 		rows, err := s.QueryContext(ctx, args(i)...)
 		if err != nil {
-			return err
+			return changed, err
 		}
 		for err == nil && rows.Next() {
 			err = scan(rows)
 		}
 		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return err
+			return changed, err
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // query reads rows outside a transaction. Texts are constants of this package.

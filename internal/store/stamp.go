@@ -82,16 +82,46 @@ func refusal(err error) bool {
 	return false
 }
 
+// The statements of an admission.
+const (
+	selectOwner = `SELECT id, suspended, branding, stamps, last_stamp FROM account WHERE id = $1`
+	selectUsed  = `SELECT account, used FROM quota_use WHERE account = $1 AND month = $2`
+	selectKey   = `SELECT account, name, payload, existing FROM idempotency WHERE account = $1 AND name = $2 AND expires > $3`
+	sumStamps   = `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`
+
+	stampColumns   = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
+	selectByDigest = `SELECT ` + stampColumns + ` FROM stamp WHERE digest = $2 AND account + 0 = $1`
+	selectByID     = `SELECT ` + stampColumns + ` FROM stamp WHERE id = $1`
+
+	// A stamp whose certificate's id is taken is left out.
+	insertStamp = `INSERT INTO stamp (number, ` + stampColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (certificate) DO NOTHING`
+	insertKept  = `INSERT INTO kept (position, leaves) VALUES ($1, $2)`
+	updateOwner = `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`
+	upsertUsed  = `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
+		ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`
+	upsertKey = `INSERT INTO idempotency (account, name, payload, existing, expires) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires`
+)
+
+// selectWanted returns which of $3 digests, packed in $2, an account has a stamp of. The inner SELECT keeps PostgreSQL
+// from reading all stamps of an account.
+func selectWanted(e *engine) string {
+	return `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
+		SELECT CAST($1 AS BIGINT), i FROM (
+			SELECT i, (SELECT created FROM stamp WHERE digest = substr(CAST($2 AS ` + e.bytes + `), i * 32 + 1, 32) AND account + 0 = $1) AS created FROM wanted
+		) asked WHERE created IS NOT NULL`
+}
+
 // admission decides requests within one transaction.
 type admission struct {
-	tx       tx
-	now      time.Time
-	owners   map[int64]*owner
-	stamps   []account.Stamp // admitted, in order
-	number   []int64         // of each stamp within its account
-	index    map[account.ID]int
-	inserted []bool
-	used     []keyUse
+	tx     tx
+	now    time.Time
+	owners map[int64]*owner
+	stamps []account.Stamp // admitted, in order
+	number []int64         // of each stamp within its account
+	index  map[account.ID]int
+	used   []keyUse
 }
 
 // owner is an account whose row is locked.
@@ -137,7 +167,7 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	ids = slices.Compact(ids)
 	a.index = make(map[account.ID]int)
 	month := account.Month(a.now)
-	err := a.tx.each(ctx, `SELECT id, suspended, branding, stamps, last_stamp FROM account WHERE id = $1`+a.tx.db.engine.forUpdate, len(ids),
+	err := a.tx.queryEach(ctx, selectOwner+a.tx.db.engine.forUpdate, len(ids),
 		func(i int) []any { return []any{ids[i]} },
 		func(row row) error {
 			o := &owner{month: month, keys: make(map[string]keyUse), stored: make(map[[32]byte]account.Stamp), fresh: make(map[[32]byte]int)}
@@ -154,7 +184,7 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	if err != nil {
 		return err
 	}
-	err = a.tx.each(ctx, `SELECT account, used FROM quota_use WHERE account = $1 AND month = $2`, len(ids),
+	err = a.tx.queryEach(ctx, selectUsed, len(ids),
 		func(i int) []any { return []any{ids[i], month} },
 		func(row row) error {
 			var id, used int64
@@ -168,7 +198,7 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 		return err
 	}
 	now := micros(a.now)
-	err = a.tx.each(ctx, `SELECT account, name, payload, existing FROM idempotency WHERE account = $1 AND name = $2 AND expires > $3`, len(keyed),
+	err = a.tx.queryEach(ctx, selectKey, len(keyed),
 		func(i int) []any { return []any{keyed[i].Account, keyed[i].Key, now} },
 		func(row row) error {
 			var k keyUse
@@ -191,8 +221,7 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	return a.find(ctx, digests)
 }
 
-// find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which. The
-// inner SELECT keeps PostgreSQL from reading all stamps of an account.
+// find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which.
 func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
 	var ids []int64
 	for id, o := range a.owners {
@@ -202,10 +231,7 @@ func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
 	}
 	type place struct{ account, index int64 }
 	var found []place
-	err := a.tx.each(ctx, `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
-		SELECT CAST($1 AS BIGINT), i FROM (
-			SELECT i, (SELECT created FROM stamp WHERE digest = substr(CAST($2 AS `+a.tx.db.engine.bytes+`), i * 32 + 1, 32) AND account + 0 = $1) AS created FROM wanted
-		) asked WHERE created IS NOT NULL`, len(ids),
+	err := a.tx.queryEach(ctx, selectWanted(a.tx.db.engine), len(ids),
 		func(i int) []any { return []any{ids[i], digests[ids[i]], len(digests[ids[i]]) / 32} },
 		func(row row) error {
 			var p place
@@ -216,7 +242,7 @@ func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
 	if err != nil {
 		return err
 	}
-	return a.tx.each(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, len(found),
+	return a.tx.queryEach(ctx, selectByDigest, len(found),
 		func(i int) []any {
 			p := found[i]
 			return []any{p.account, digests[p.account][32*p.index : 32*p.index+32]}
@@ -344,7 +370,7 @@ const (
 // ids is in use.
 func (a *admission) certificateLength(ctx context.Context) (int, error) {
 	var used int64
-	if err := a.tx.row(ctx, `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`).Scan(&used); err != nil {
+	if err := a.tx.row(ctx, sumStamps).Scan(&used); err != nil {
 		return 0, err
 	}
 	n := certificateLength
@@ -397,7 +423,7 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head,
 		for i := range batch {
 			batch[i].Position, batch[i].Leaf = entry.Position(), i
 		}
-		if _, err := a.tx.exec(ctx, `INSERT INTO kept (position, leaves) VALUES ($1, $2)`, int64(entry.Position()), packed); err != nil {
+		if _, err := a.tx.exec(ctx, insertKept, int64(entry.Position()), packed); err != nil {
 			return h, err
 		}
 	}
@@ -416,36 +442,28 @@ func (a *admission) keep(ctx context.Context) error {
 		}
 	}
 	slices.Sort(ids)
-	if err := a.tx.each(ctx, `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`, len(ids), func(i int) []any {
+	if _, err := a.tx.execEach(ctx, updateOwner, len(ids), func(i int) []any {
 		o := a.owners[ids[i]]
 		return []any{o.id, o.stamps, o.last}
-	}, nil); err != nil {
+	}); err != nil {
 		return err
 	}
-	if err := a.tx.each(ctx, `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
-		ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`, len(ids), func(i int) []any {
+	if _, err := a.tx.execEach(ctx, upsertUsed, len(ids), func(i int) []any {
 		o := a.owners[ids[i]]
 		return []any{o.id, o.month, o.used}
-	}, nil); err != nil {
+	}); err != nil {
 		return err
 	}
 	expires := micros(a.now.Add(account.IdempotencyKept))
-	return a.tx.each(ctx, `INSERT INTO idempotency (account, name, payload, existing, expires) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires`, len(a.used), func(i int) []any {
+	_, err := a.tx.execEach(ctx, upsertKey, len(a.used), func(i int) []any {
 		k := a.used[i]
 		return []any{k.account, k.name, k.payload[:], k.existing, expires}
-	}, nil)
+	})
+	return err
 }
 
-const stampColumns = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
-
-const (
-	insertStamp = `INSERT INTO stamp (number, ` + stampColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-		ON CONFLICT (certificate) DO NOTHING RETURNING id`
-
-	// maxDraws is how often an id of a certificate that was taken is drawn again. One in a hundred is taken.
-	maxDraws = 20
-)
+// maxDraws is how often an id of a certificate that was taken is drawn again. One in a hundred is taken.
+const maxDraws = 20
 
 // insertStamps writes the admitted stamps.
 func (a *admission) insertStamps(ctx context.Context) error {
@@ -458,21 +476,20 @@ func (a *admission) insertStamps(ctx context.Context) error {
 		left[i] = i
 	}
 	for range maxDraws {
-		if err := a.insert(ctx, left, length); err != nil {
+		n, err := a.insert(ctx, left, length)
+		if err != nil || n == int64(len(left)) {
 			return err
 		}
-		left = slices.DeleteFunc(left, func(i int) bool { return a.inserted[i] })
-		if len(left) == 0 {
-			return nil
+		if left, err = a.missing(ctx, left); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("%d ids of certificates were taken again and again", len(left))
 }
 
-// insert writes those of the admitted stamps whose certificate's id, drawn now, is not taken.
-func (a *admission) insert(ctx context.Context, which []int, length int) error {
-	a.inserted = make([]bool, len(a.stamps))
-	return a.tx.each(ctx, insertStamp, len(which), func(n int) []any {
+// insert writes those of the admitted stamps whose certificate's id, drawn now, is not taken, and returns how many.
+func (a *admission) insert(ctx context.Context, which []int, length int) (int64, error) {
+	return a.tx.execEach(ctx, insertStamp, len(which), func(n int) []any {
 		i := which[n]
 		s := &a.stamps[i]
 		s.Certificate = a.tx.db.draw(length)
@@ -486,14 +503,18 @@ func (a *admission) insert(ctx context.Context, which []int, length int) error {
 		}
 		return []any{a.number[i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
 			micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position)}
-	}, func(row row) error {
-		var id []byte
-		if err := row.Scan(&id); err != nil {
-			return err
-		}
-		a.inserted[a.index[account.ID(id)]] = true
-		return nil
 	})
+}
+
+// missing are those of the admitted stamps that were not written.
+func (a *admission) missing(ctx context.Context, which []int) ([]int, error) {
+	written := make(map[account.ID]bool)
+	err := a.tx.queryEach(ctx, selectByID, len(which), func(n int) []any { return []any{a.stamps[which[n]].ID[:]} }, func(row row) error {
+		s, err := scanStamp(row)
+		written[s.ID] = true
+		return err
+	})
+	return slices.DeleteFunc(which, func(i int) bool { return written[a.stamps[i].ID] }), err
 }
 
 func scanStamp(row row) (account.Stamp, error) {
@@ -535,7 +556,7 @@ func scanStamps(rows *sql.Rows) ([]account.Stamp, error) {
 
 // Stamp is the stamp with this id, or ErrNotFound. Whose it is, is for the caller to check.
 func (db *DB) Stamp(ctx context.Context, id account.ID) (account.Stamp, error) {
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE id = $1`, id[:])
+	return db.stamp(ctx, selectByID, id[:])
 }
 
 // StampByCertificate is the stamp with this certificate's id, or ErrNotFound.
@@ -545,7 +566,7 @@ func (db *DB) StampByCertificate(ctx context.Context, certificate string) (accou
 
 // StampByDigest is the account's stamp of a digest, or ErrNotFound.
 func (db *DB) StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error) {
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, owner, digest[:])
+	return db.stamp(ctx, selectByDigest, owner, digest[:])
 }
 
 func (db *DB) stamp(ctx context.Context, text string, args ...any) (account.Stamp, error) {
