@@ -37,7 +37,7 @@ type engine struct {
 	// bound is the context for one statement.
 	bound func(context.Context) context.Context
 	// each is tx.queryEach, and tx.execEach when scan is nil.
-	each func(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error)
+	each func(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed []int64, err error)
 }
 
 var sqlite = &engine{

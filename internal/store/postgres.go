@@ -151,7 +151,7 @@ func (db *DB) checkSessions(ctx context.Context) error {
 const pipelined = 500
 
 // eachPipelined sends many statements at once.
-func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error) {
+func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed []int64, err error) {
 	var failed error // of the statements, which are not the driver's to judge
 	err = t.conn.Raw(func(c any) error {
 		conn := c.(*stdlib.Conn).Conn()
@@ -160,16 +160,16 @@ func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int)
 			for i := first; i < min(first+pipelined, n); i++ {
 				b.Queue(text, args(i)...)
 			}
-			var some int64
+			var some []int64
 			some, failed = readBatch(conn.SendBatch(ctx, &b), b.Len(), scan)
-			changed += some
+			changed = append(changed, some...)
 		}
 		return nil
 	})
 	return changed, errors.Join(failed, err)
 }
 
-func readBatch(results pgx.BatchResults, n int, scan func(row) error) (changed int64, err error) {
+func readBatch(results pgx.BatchResults, n int, scan func(row) error) (changed []int64, err error) {
 	defer results.Close()
 	for range n {
 		if scan == nil {
@@ -177,7 +177,7 @@ func readBatch(results pgx.BatchResults, n int, scan func(row) error) (changed i
 			if err != nil {
 				return changed, err
 			}
-			changed += tag.RowsAffected()
+			changed = append(changed, tag.RowsAffected())
 			continue
 		}
 		rows, err := results.Query()

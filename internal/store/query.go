@@ -178,21 +178,21 @@ func (t tx) queryEach(ctx context.Context, text string, n int, args func(int) []
 	return err
 }
 
-// execEach is queryEach for a statement that returns no rows. It returns how many rows were changed.
-func (t tx) execEach(ctx context.Context, text string, n int, args func(int) []any) (int64, error) {
+// execEach is queryEach for a statement that returns no rows. It returns how many rows each changed.
+func (t tx) execEach(ctx context.Context, text string, n int, args func(int) []any) ([]int64, error) {
 	if n == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	return t.db.engine.each(t.db.engine.bound(ctx), t, text, n, args, nil)
 }
 
 // eachPrepared prepares the statement once.
-func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed int64, err error) {
+func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed []int64, err error) {
 	s, ok := t.hot[text]
 	if ok {
 		s = t.StmtContext(ctx, s)
 	} else if s, err = t.PrepareContext(ctx, text); err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer s.Close()
 	for i := range n {
@@ -205,7 +205,7 @@ func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) 
 			if err != nil {
 				return changed, err
 			}
-			changed += n
+			changed = append(changed, n)
 			continue
 		}
 		rows, err := s.QueryContext(ctx, args(i)...)

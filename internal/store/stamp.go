@@ -476,19 +476,25 @@ func (a *admission) insertStamps(ctx context.Context) error {
 		left[i] = i
 	}
 	for range maxDraws {
-		n, err := a.insert(ctx, left, length)
-		if err != nil || n == int64(len(left)) {
+		changed, err := a.insert(ctx, left, length)
+		if err != nil {
 			return err
 		}
-		if left, err = a.missing(ctx, left); err != nil {
-			return err
+		var taken []int
+		for n, i := range left {
+			if changed[n] == 0 {
+				taken = append(taken, i)
+			}
+		}
+		if left = taken; len(left) == 0 {
+			return nil
 		}
 	}
 	return fmt.Errorf("%d ids of certificates were taken again and again", len(left))
 }
 
-// insert writes those of the admitted stamps whose certificate's id, drawn now, is not taken, and returns how many.
-func (a *admission) insert(ctx context.Context, which []int, length int) (int64, error) {
+// insert writes those of the admitted stamps whose certificate's id, drawn now, is not taken.
+func (a *admission) insert(ctx context.Context, which []int, length int) ([]int64, error) {
 	return a.tx.execEach(ctx, insertStamp, len(which), func(n int) []any {
 		i := which[n]
 		s := &a.stamps[i]
@@ -504,17 +510,6 @@ func (a *admission) insert(ctx context.Context, which []int, length int) (int64,
 		return []any{a.number[i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
 			micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position)}
 	})
-}
-
-// missing are those of the admitted stamps that were not written.
-func (a *admission) missing(ctx context.Context, which []int) ([]int, error) {
-	written := make(map[account.ID]bool)
-	err := a.tx.queryEach(ctx, selectByID, len(which), func(n int) []any { return []any{a.stamps[which[n]].ID[:]} }, func(row row) error {
-		s, err := scanStamp(row)
-		written[s.ID] = true
-		return err
-	})
-	return slices.DeleteFunc(which, func(i int) bool { return written[a.stamps[i].ID] }), err
 }
 
 func scanStamp(row row) (account.Stamp, error) {
