@@ -7,7 +7,7 @@ import (
 )
 
 type keyCmd struct {
-	Rotate keyRotateCmd `cmd:"" help:"Make a new API key for an account and print it, once; the one before it is refused from now on."`
+	Rotate keyRotateCmd `cmd:"" aliases:"create" help:"Make a new API key for an account and print it, once; the one before it is refused from now on."`
 	Revoke keyRevokeCmd `cmd:"" help:"Refuse an account's API key from now on."`
 	Show   keyShowCmd   `cmd:"" help:"Show the end of an account's API key, and when it was made."`
 }

@@ -29,7 +29,7 @@ type Options struct {
 	Nodes    int    // default 1
 	Database string // address of PostgreSQL, as testpg gives it; empty is a SQLite file in the folder of each node
 	Chain    *Chain // nil anchors nowhere
-	Settings string // more lines for the top of every configuration
+	Settings string // more lines and tables for every configuration
 }
 
 // Cluster is a service of several nodes, and what it acknowledged.
@@ -57,10 +57,11 @@ func New(t testing.TB, o Options) *Cluster {
 		if o.Database != "" {
 			text += fmt.Sprintf("database = %q\n", o.Database+"&application_name="+n.Session)
 		}
-		text += o.Settings + "\n"
 		if o.Chain == nil {
 			text += "targets = \"none\"\n"
-		} else {
+		}
+		text += o.Settings + "\n"
+		if o.Chain != nil {
 			text += fmt.Sprintf("[bitcoin]\nnetwork = \"regtest\"\nrpc_url = %q\nrpc_user = %q\nrpc_password = %q\nkey_file = %q\ninterval = \"1s\"\nresend = \"1s\"\nconfirmations = 3\n",
 				o.Chain.rpc.URL, o.Chain.rpc.User, o.Chain.rpc.Pass, key)
 		}
