@@ -630,13 +630,25 @@ func (db *DB) Stamps(ctx context.Context, owner int64, ranges []Range, before ti
 	if ranges == nil {
 		return db.stamps(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND created < $2 ORDER BY created DESC LIMIT $3`, owner, micros(before), limit)
 	}
+	// Times grow with positions, so a range of positions is one of times.
 	var all []account.Stamp
 	for _, r := range slices.Backward(ranges) {
 		if len(all) == limit {
 			break
 		}
-		some, err := db.stamps(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND position >= $2 AND position < $3 AND created < $4
-			ORDER BY position DESC, created DESC LIMIT $5`, owner, int64(r.From), int64(r.To), micros(before), limit-len(all))
+		_, from, err := db.lastBelow(ctx, owner, r.From)
+		if err != nil {
+			return nil, err
+		}
+		if from >= micros(before) {
+			continue
+		}
+		_, to, err := db.lastBelow(ctx, owner, r.To)
+		if err != nil {
+			return nil, err
+		}
+		some, err := db.stamps(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND created > $2 AND created < $3 ORDER BY created DESC LIMIT $4`,
+			owner, from, min(to+1, micros(before)), limit-len(all))
 		if err != nil {
 			return nil, err
 		}
@@ -664,11 +676,11 @@ func (db *DB) CountStamps(ctx context.Context, owner int64, ranges []Range) (int
 	}
 	var sum int64
 	for _, r := range ranges {
-		last, err := db.numberBefore(ctx, owner, r.To)
+		last, _, err := db.lastBelow(ctx, owner, r.To)
 		if err != nil {
 			return 0, err
 		}
-		first, err := db.numberBefore(ctx, owner, r.From)
+		first, _, err := db.lastBelow(ctx, owner, r.From)
 		if err != nil {
 			return 0, err
 		}
@@ -677,14 +689,15 @@ func (db *DB) CountStamps(ctx context.Context, owner int64, ranges []Range) (int
 	return sum, nil
 }
 
-// numberBefore is the number of the account's last stamp below a position: numbers count without a gap.
-func (db *DB) numberBefore(ctx context.Context, owner int64, p logtree.Position) (int64, error) {
-	var n int64
-	err := db.queryRow(ctx, `SELECT number FROM stamp WHERE account = $1 AND position < $2 ORDER BY position DESC, created DESC LIMIT 1`, []any{owner, int64(p)}, &n)
+// lastBelow is the number and the time, in microseconds, of the account's last stamp below a position, or 0: numbers
+// count without a gap.
+func (db *DB) lastBelow(ctx context.Context, owner int64, p logtree.Position) (number, created int64, err error) {
+	err = db.queryRow(ctx, `SELECT number, created FROM stamp WHERE account = $1 AND position < $2 ORDER BY position DESC, created DESC LIMIT 1`,
+		[]any{owner, int64(p)}, &number, &created)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("counting the stamps of account %d: %w", owner, err)
+		return 0, 0, fmt.Errorf("counting the stamps of account %d: %w", owner, err)
 	}
-	return n, nil
+	return number, created, nil
 }
 
 // ChangeStamp sets whether the certificate of an owner's stamp is public, and its thumbnail. It returns

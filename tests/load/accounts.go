@@ -304,7 +304,7 @@ func attest(ctx context.Context, path string, size int64) error {
 	for _, text := range []string{
 		`INSERT INTO target (name, genesis, height, status, updated) VALUES ('bitcoin', '', 2000, '{}', 0)`,
 		`INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed)
-			VALUES ('bitcoin', 'log', 0, ` + fmt.Sprint(size) + `, zeroblob(32), zeroblob(800), 1000, 'x', 1700000000, '` + strings.Repeat("ab", 32) + `', 1, 0)`,
+			VALUES ('bitcoin', 'log', 0, ` + fmt.Sprint(size) + `, zeroblob(32), zeroblob(800), 1000, zeroblob(32), 1700000000, '` + strings.Repeat("ab", 32) + `', 1, 0)`,
 	} {
 		if _, err := db.ExecContext(ctx, text); err != nil {
 			return err
