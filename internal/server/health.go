@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
@@ -22,6 +23,7 @@ const apiPrefix = "/api/"
 type front struct {
 	surface http.Handler
 	api     http.Handler // nil where it is not served
+	apidoc  *apidoc.Server
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -51,6 +53,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
 		f.api.ServeHTTP(w, r)
+		return
+	}
+	if f.apidoc != nil && f.apidoc.Serves(r.URL.Path) {
+		f.apidoc.ServeHTTP(w, r)
 		return
 	}
 	f.surface.ServeHTTP(w, r)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/otscal"
@@ -98,6 +99,12 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	documents, err := apidoc.New(apidoc.Config{
+		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered,
+	})
+	if err != nil {
+		return nil, err
+	}
 	for name, target := range s.targets {
 		if err := target.Announce(ctx); err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
@@ -117,7 +124,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, api: api, health: s.health}
+	public := &front{surface: surface, api: api, apidoc: documents, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
