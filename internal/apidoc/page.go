@@ -316,7 +316,7 @@ func anchor(title string) string {
 	}, title))
 }
 
-// Curl is a command that sends an operation's example. It reads the key from DATESTONE_KEY.
+// Curl is a command that sends an operation's example. It reads the key from DATESTONE_API_KEY.
 func (d *Document) Curl(method, path string) (string, error) {
 	p := d.Paths.Get(path)
 	o := p.Operations().Get(method)
@@ -324,7 +324,7 @@ func (d *Document) Curl(method, path string) (string, error) {
 		return "", fmt.Errorf("there is no %s %s", method, path)
 	}
 	query := url.Values{}
-	lines := []string{"", "", `--header "Authorization: Bearer $DATESTONE_KEY"`}
+	lines := []string{"", "", `--header "Authorization: Bearer $DATESTONE_API_KEY"`}
 	for _, parameter := range append(p.Parameters[:len(p.Parameters):len(p.Parameters)], o.Parameters...) {
 		if parameter.Example.IsZero() {
 			continue

@@ -44,7 +44,7 @@ func (e *exampleRequest) field(name, value string) {
 	e.fields = append(e.fields, name, value)
 }
 
-// shellWords splits a command as a shell does that knows '…', "…", $DATESTONE_KEY and a backslash before a new line.
+// shellWords splits a command as a shell does that knows '…', "…", $DATESTONE_API_KEY and a backslash before a new line.
 func shellWords(t *testing.T, command, key string) []string {
 	t.Helper()
 	var words []string
@@ -52,7 +52,7 @@ func shellWords(t *testing.T, command, key string) []string {
 	in, begun := rune(0), false
 	end := func() {
 		if begun {
-			words = append(words, strings.ReplaceAll(word.String(), "$DATESTONE_KEY", key))
+			words = append(words, strings.ReplaceAll(word.String(), "$DATESTONE_API_KEY", key))
 		}
 		word.Reset()
 		begun = false
