@@ -316,14 +316,15 @@ func anchor(title string) string {
 	}, title))
 }
 
-// Curl is a command that sends an operation's example. It reads the key from DATESTONE_API_KEY.
+// Curl is a command that sends an operation's example. It reads the key from DATESTONE_API_KEY, and the id of a timestamp
+// of the account, which no example could know, from TIMESTAMP_ID.
 func (d *Document) Curl(method, path string) (string, error) {
 	p := d.Paths.Get(path)
 	o := p.Operations().Get(method)
 	if o == nil {
 		return "", fmt.Errorf("there is no %s %s", method, path)
 	}
-	query := url.Values{}
+	query, quote := url.Values{}, quoted
 	lines := []string{"", "", `--header "Authorization: Bearer $DATESTONE_API_KEY"`}
 	for _, parameter := range append(p.Parameters[:len(p.Parameters):len(p.Parameters)], o.Parameters...) {
 		if parameter.Example.IsZero() {
@@ -331,7 +332,10 @@ func (d *Document) Curl(method, path string) (string, error) {
 		}
 		switch text := parameter.Example.Text(); parameter.In {
 		case "path":
-			path = strings.ReplaceAll(path, "{"+parameter.Name+"}", url.PathEscape(text))
+			if parameter.Name == "id" {
+				text, quote = "$TIMESTAMP_ID", doubleQuoted
+			}
+			path = strings.ReplaceAll(path, "{"+parameter.Name+"}", text)
 		case "query":
 			query.Set(parameter.Name, text)
 		case "header":
@@ -342,7 +346,7 @@ func (d *Document) Curl(method, path string) (string, error) {
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	lines[0], lines[1] = "curl --request "+method, "--url "+quoted(address)
+	lines[0], lines[1] = "curl --request "+method, "--url "+quote(address)
 	if o.RequestBody != nil {
 		media := o.RequestBody.Content[0]
 		lines = append(lines, "--header "+quoted("Content-Type: "+media.Name))
@@ -365,6 +369,9 @@ func (d *Document) Curl(method, path string) (string, error) {
 	}
 	return strings.Join(lines, " \\\n  "), nil
 }
+
+// doubleQuoted is an address as one word for a shell, which puts in variables. No address has anything to escape.
+func doubleQuoted(address string) string { return `"` + address + `"` }
 
 // quoted is a text as one word for a shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

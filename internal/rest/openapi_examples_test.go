@@ -44,27 +44,33 @@ func (e *exampleRequest) field(name, value string) {
 	e.fields = append(e.fields, name, value)
 }
 
-// shellWords splits a command as a shell does that knows '…', "…", $DATESTONE_API_KEY and a backslash before a new line.
-func shellWords(t *testing.T, command, key string) []string {
+// shellWords splits a command as a shell does that knows '…', "…" with variables in it, and a backslash before a new line.
+func shellWords(t *testing.T, command string, variables *strings.Replacer) []string {
 	t.Helper()
 	var words []string
-	var word strings.Builder
-	in, begun := rune(0), false
+	var word, inQuotes strings.Builder
+	quote, begun := rune(0), false
 	end := func() {
 		if begun {
-			words = append(words, strings.ReplaceAll(word.String(), "$DATESTONE_API_KEY", key))
+			words = append(words, word.String())
 		}
 		word.Reset()
 		begun = false
 	}
 	for _, c := range strings.ReplaceAll(command, "\\\n", "") {
 		switch {
-		case in != 0 && c == in:
-			in = 0
-		case in != 0:
-			word.WriteRune(c)
+		case quote != 0 && c == quote:
+			text := inQuotes.String()
+			if quote == '"' {
+				text = variables.Replace(text)
+			}
+			word.WriteString(text)
+			inQuotes.Reset()
+			quote = 0
+		case quote != 0:
+			inQuotes.WriteRune(c)
 		case c == '\'' || c == '"':
-			in, begun = c, true
+			quote, begun = c, true
 		case c == ' ':
 			end()
 		case strings.ContainsRune("$`\\&|;<>()*?[]#~\n", c):
@@ -74,7 +80,7 @@ func shellWords(t *testing.T, command, key string) []string {
 			begun = true
 		}
 	}
-	if in != 0 {
+	if quote != 0 {
 		t.Fatalf("the command has a quote without an end: %s", command)
 	}
 	end()
@@ -82,9 +88,9 @@ func shellWords(t *testing.T, command, key string) []string {
 }
 
 // readCommand makes a curl command into the request that it sends.
-func readCommand(t *testing.T, command, key string) (e exampleRequest) {
+func readCommand(t *testing.T, command, key, id string) (e exampleRequest) {
 	t.Helper()
-	words := shellWords(t, command, key)
+	words := shellWords(t, command, strings.NewReplacer("$DATESTONE_API_KEY", key, "$TIMESTAMP_ID", id))
 	if words[0] != "curl" {
 		t.Fatalf("not curl: %s", command)
 	}
@@ -147,26 +153,25 @@ func (r *rig) exampleCase(d *apidoc.Document, method, path string, o *apidoc.Ope
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c.request = readCommand(r.t, command, c.key)
+	var made api.Timestamp
 	if o.ID == "createTimestamp" {
+		c.request = readCommand(r.t, command, c.key, "")
 		return c
 	}
-	var made api.Timestamp
 	create := d.Paths.Get("/api/v1/timestamps").Post.RequestBody.Content[0].Value.Example
 	body, err := json.Marshal(create)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.must(&made, 201, "POST", "/api/v1/timestamps", c.key, string(body))
-	id := d.Paths.Get("/api/v1/timestamps/{id}").Parameters[1].Example.Text()
-	c.request.path = strings.ReplaceAll(c.request.path, id, made.ID)
+	c.request = readCommand(r.t, command, c.key, made.ID)
 	switch o.ID {
 	case "downloadThumbnail":
 		r.must(nil, 200, "PATCH", "/api/v1/timestamps/"+made.ID, c.key, `{"thumbnail":"iVBORw0KGgo="}`)
 	case "getTimestamp", "updateTimestamp", "findTimestamp", "verifyProof":
 		r.confirm()
 	}
-	status := anchor.Status{Target: "bitcoin", Network: "mainnet", Code: anchor.OK, Height: 900_100, Confirmations: 6, Updated: blockTime}
+	status := anchor.Status{Target: "bitcoin", Network: "mainnet", Code: anchor.OK, Message: "Everything is in order.", Height: 900_100, Confirmations: 6, Updated: blockTime}
 	if err := r.db.SaveStatus(r.t.Context(), time.Now(), status); err != nil {
 		r.t.Fatal(err)
 	}
