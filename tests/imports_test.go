@@ -84,6 +84,7 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/httpkit": {},
 	"internal/apidoc": {
+		"api":              "the statuses of error codes",
 		"internal/httpkit": "handlers",
 	},
 	"internal/otscal": {

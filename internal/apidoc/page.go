@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/yuin/goldmark"
+
+	"github.com/datestone/datestone/api"
 )
 
 //go:embed page.html
@@ -103,7 +105,6 @@ type errorView struct {
 func (d *Document) page(testNetwork bool) ([]byte, error) {
 	v := view{Document: d, URI: d.Servers[0].URL, KeyPrefix: d.keyPrefix, TestNetwork: testNetwork}
 	v.Lead, v.Sections = sections(d.Info.Description)
-	statuses := make(map[string]string) // of the codes
 	for _, tag := range d.Tags {
 		g := group{Tag: tag}
 		for _, path := range d.Paths {
@@ -115,9 +116,6 @@ func (d *Document) page(testNetwork bool) ([]byte, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", o.Value.ID, err)
 				}
-				for _, e := range shown.Errors {
-					statuses[e.Code] = e.Status
-				}
 				g.Operations = append(g.Operations, shown)
 			}
 		}
@@ -127,7 +125,7 @@ func (d *Document) page(testNetwork bool) ([]byte, error) {
 		v.Schemas = append(v.Schemas, schemaView{s.Name, s.Value.Description, fields(s.Value)})
 	}
 	for _, e := range d.Components.Examples {
-		v.Errors = append(v.Errors, errorView{e.Name, statuses[e.Name], e.Value.Summary, e.Value.Description})
+		v.Errors = append(v.Errors, errorView{e.Name, strconv.Itoa(api.Code(e.Name).Status()), e.Value.Summary, e.Value.Description})
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {
