@@ -21,9 +21,9 @@ const apiPrefix = "/api/"
 
 // front answers what operators ask of any daemon, and hands all else to the surface.
 type front struct {
+	apidoc  *apidoc.Server // nil where it is not served
 	surface http.Handler
 	api     http.Handler // nil where it is not served
-	apidoc  *apidoc.Server
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -51,12 +51,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
-		f.api.ServeHTTP(w, r)
-		return
-	}
 	if f.apidoc != nil && f.apidoc.Serves(r.URL.Path) {
 		f.apidoc.ServeHTTP(w, r)
+		return
+	}
+	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
+		f.api.ServeHTTP(w, r)
 		return
 	}
 	f.surface.ServeHTTP(w, r)

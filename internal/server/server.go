@@ -124,10 +124,11 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, api: api, apidoc: documents, health: s.health}
+	public := &front{surface: surface, api: api, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
+	public.apidoc = documents
 	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
 	numbers.connections = s.public.Connections
 	if c.Metrics != "" && c.Metrics != "same" {
