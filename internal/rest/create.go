@@ -35,8 +35,10 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, c *caller) error
 	}
 	rand.Read(item.Nonce[:])
 	created, err := s.keep(r, c, body, true, []account.Item{item})
-	if err != nil {
-		return err
+	if errors.Is(err, account.ErrDuplicate) {
+		return failure(api.ErrDuplicateTimestamp, "The same owner already timestamped this hash.")
+	} else if err != nil {
+		return notKept(err)
 	}
 	st := created.Stamps[0]
 	c.note = append(c.note, "stamp", st.ID.String(), "replayed", created.Replayed)
@@ -45,14 +47,10 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, c *caller) error
 
 // keep asks the keeper. The body is what an idempotency key stands for.
 func (s *Server) keep(r *http.Request, c *caller, body []byte, whole bool, items []account.Item) (account.Created, error) {
-	created, err := s.config.Keeper.Create(r.Context(), account.Create{
+	return s.config.Keeper.Create(r.Context(), account.Create{
 		Account: c.account.ID, Items: items, Whole: whole, Quota: c.plan.Quota, Branding: c.plan.Branding,
 		Key: c.key, Payload: sha256.Sum256(body),
 	})
-	if err != nil {
-		return created, refused(err)
-	}
-	return created, nil
 }
 
 func (s *Server) batch(w http.ResponseWriter, r *http.Request, c *caller) error {
@@ -86,7 +84,7 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request, c *caller) error 
 	}
 	created, err := s.keep(r, c, body, false, items)
 	if err != nil {
-		return err
+		return notKept(err)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
 	defer cancel()

@@ -49,8 +49,8 @@ func codeOf(err error) api.Code {
 
 const internalError = "The platform failed while validating or serving the request."
 
-// refused is the answer to what the store, the keeper or the log says.
-func refused(err error) error {
+// notKept is the answer to what the keeper says.
+func notKept(err error) error {
 	switch {
 	case errors.Is(err, account.ErrSuspended):
 		return errInvalidKey()
@@ -58,13 +58,17 @@ func refused(err error) error {
 		return failure(api.ErrIdempotencyMismatch, "The same Idempotency-Key was reused for a different create payload.")
 	case errors.Is(err, account.ErrInProgress):
 		return failure(api.ErrIdempotencyInProgress, "A previous request with the same Idempotency-Key is still processing.", "Retry-After", "1")
-	case errors.Is(err, account.ErrDuplicate):
-		return failure(api.ErrDuplicateTimestamp, "The same owner already timestamped this hash.")
 	case errors.Is(err, account.ErrQuota):
 		return failure(api.ErrMonthlyLimitReached, "The account exhausted its current monthly timestamp allowance.")
 	case errors.Is(err, calendar.ErrUnavailable):
 		return because(err, api.ErrOTSProvider, "The upstream OpenTimestamps creation step failed.", "Retry-After", "1")
-	case errors.Is(err, store.ErrBusy), errors.Is(err, context.DeadlineExceeded):
+	}
+	return refused(err)
+}
+
+// refused is the answer to what the store or the log says.
+func refused(err error) error {
+	if errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return because(err, api.ErrServiceUnavailable, "The service has too much to do. Retry after a short delay.", "Retry-After", "1")
 	}
 	return because(err, api.ErrInternal, internalError)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
@@ -20,6 +21,7 @@ const apiPrefix = "/api/"
 
 // front answers what operators ask of any daemon, and hands all else to the surface.
 type front struct {
+	apidoc  *apidoc.Server // nil where it is not served
 	surface http.Handler
 	api     http.Handler // nil where it is not served
 	health  *health
@@ -48,6 +50,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	}
+	if f.apidoc != nil && f.apidoc.Serves(r.URL.Path) {
+		f.apidoc.ServeHTTP(w, r)
+		return
 	}
 	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
 		f.api.ServeHTTP(w, r)

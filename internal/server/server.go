@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/otscal"
@@ -100,6 +101,12 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	documents, err := apidoc.New(apidoc.Config{
+		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered,
+	})
+	if err != nil {
+		return nil, err
+	}
 	for name, target := range s.targets {
 		if err := target.Announce(ctx); err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
@@ -123,6 +130,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
+	public.apidoc = documents
 	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
 	numbers.connections = s.public.Connections
 	if c.Metrics != "" && c.Metrics != "same" {
