@@ -84,6 +84,7 @@ var allowed = map[string]map[string]string{
 		"ots":                     "it evaluates proofs",
 	},
 	"internal/httpkit": {},
+	"internal/mail":    {},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
 		"internal/calendar": "it is the calendar's surface",
@@ -146,6 +147,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"code.dny.dev/ssrf":                   {"internal/egress"},
+	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
