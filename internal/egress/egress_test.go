@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,14 @@ import (
 
 	"code.dny.dev/ssrf"
 )
+
+// The environment names a proxy that does not answer, before anything reads it: no test here would pass through it.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
+		os.Setenv(name, "http://127.0.0.1:1")
+	}
+	os.Exit(m.Run())
+}
 
 func mustNew(t testing.TB, config Config, options ...ssrf.Option) *Client {
 	t.Helper()
@@ -200,18 +209,6 @@ func TestRedirectsAreAnswers(t *testing.T) {
 	}
 	if w.inside.Load() != 0 {
 		t.Errorf("%d connections inside", w.inside.Load())
-	}
-}
-
-func TestNoProxy(t *testing.T) {
-	w := newWorld(t, http.HandlerFunc(ok))
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
-		t.Setenv(name, w.url("127.0.0.1"))
-	}
-	c := w.client(t, Config{})
-	w.set("hooks.example.org", "127.0.0.2")
-	if a, err := ask(t, c, w.url("hooks.example.org")); err != nil || string(a.Body) != "ok" || w.inside.Load() != 0 {
-		t.Errorf("%+v, %v, %d connections to the proxy", a, err, w.inside.Load())
 	}
 }
 

@@ -145,7 +145,7 @@ func (c *Client) compose(m Message) ([]byte, error) {
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	for _, a := range m.Attachments {
-		err := msg.AttachReader(fileName(a.Name), bytes.NewReader(a.Content), func(f *gomail.File) {
+		err := msg.AttachReader(fileName(a.Name, maxAttachment), bytes.NewReader(a.Content), func(f *gomail.File) {
 			f.Header.Set("Content-Type", a.Type)
 			f.Header.Set("Content-Disposition", disposition(f.Name))
 		})

@@ -147,7 +147,7 @@ func (s Service) write(name string, p page) Message {
 		p.Subject = "[TEST NETWORK] " + p.Subject
 	}
 	if p.Proof != nil {
-		p.ProofFile = fileName(p.Stamp.File)
+		p.ProofFile = fileName(p.Stamp.File, maxFileName)
 		if p.Stamp.File == "" {
 			p.ProofFile = p.Stamp.Digest
 		}

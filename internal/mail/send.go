@@ -173,7 +173,7 @@ func (c *Client) explain(stage string, err error) *Error {
 	switch {
 	case isAnswer:
 		e.Code = answer.Code
-		words = "the mail server says: " + answer.Error()
+		words = fmt.Sprintf("the mail server says: %d %s", answer.Code, answer.Msg)
 		e.Fault = faultOf(stage, answer.Code)
 	case isCertificate:
 		e.Fault = Misconfigured

@@ -23,11 +23,15 @@ func clean(text string, most int) string {
 	return strings.TrimSpace(string(runes))
 }
 
-const maxFileName = 60 // characters; encoded they fit into a line
+// In characters. Encoded, either fits into a line.
+const (
+	maxFileName   = 64
+	maxAttachment = maxFileName + len("TEST-NETWORK-") + len(".ots")
+)
 
 // fileName is the last part of a file's name, without what a file system, a header or the shell could take for
 // something else: it is shown inside a command.
-func fileName(name string) string {
+func fileName(name string, most int) string {
 	name = clean(name[strings.LastIndexAny(name, `/\`)+1:], 1000)
 	name = strings.Map(func(r rune) rune {
 		if strings.ContainsRune("\"*:<>?|%;$`!", r) {
@@ -35,9 +39,9 @@ func fileName(name string) string {
 		}
 		return r
 	}, name)
-	if runes := []rune(name); len(runes) > maxFileName {
+	if runes := []rune(name); len(runes) > most {
 		// The end says what kind of file it is.
-		name = string(runes[:maxFileName/2-1]) + "…" + string(runes[len(runes)-maxFileName/2:])
+		name = string(runes[:most/2-1]) + "…" + string(runes[len(runes)-most/2:])
 	}
 	if name = strings.Trim(name, "-. "); name == "" {
 		return "timestamp"
