@@ -69,6 +69,31 @@ type Config struct {
 	// limits of one.
 	TrustedProxies []string `toml:"trusted_proxies"`
 
+	// The ports that addresses of customers may have, for webhooks and callbacks.
+	EgressPorts []int `toml:"egress_ports"`
+	// The hosts inside our network that addresses of customers may name all the same, host or
+	// host:port, for example ["hooks.internal:8080"]. No other private, local or reserved address is
+	// connected to, whatever a name resolves to.
+	EgressAllow []string `toml:"egress_allow"`
+	// The networks of ours whose addresses look public, for example ["198.51.100.0/24"]. Addresses of
+	// customers do not lead there.
+	EgressDeny []string `toml:"egress_deny"`
+	// The mail server that sends notices, host:port. Without one no e-mail is sent.
+	SMTPAddress string `toml:"smtp_address"`
+	// How TLS begins at the mail server: "starttls", usual at port 587, or "implicit", usual at port
+	// 465. The certificate is always checked.
+	SMTPTLS string `toml:"smtp_tls"`
+	// The user at the mail server, if it wants one, and the file whose one line is the password. Nobody
+	// else may read the file.
+	SMTPUser         string `toml:"smtp_user"`
+	SMTPPasswordFile string `toml:"smtp_password_file"`
+	// The file with the certificates, in PEM, that the mail server's is checked by instead of the
+	// system's.
+	SMTPCA string `toml:"smtp_ca"`
+	// Whom e-mail comes from: an address, or a name and an address, for example
+	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
+	MailFrom string `toml:"mail_from"`
+
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
 	// that an account has must stay.
@@ -93,6 +118,10 @@ func Defaults() Config {
 		LogFormat:           "text",
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
+		EgressPorts:         []int{80, 443},
+		EgressAllow:         []string{},
+		EgressDeny:          []string{},
+		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}
 }
@@ -189,7 +218,10 @@ func (c Config) Check() error {
 	if _, err := newLogger(discard{}, c.LogLevel, c.LogFormat); err != nil {
 		return err
 	}
-	if _, err := proxies(c.TrustedProxies); err != nil {
+	if _, err := prefixes("trusted_proxies", c.TrustedProxies); err != nil {
+		return err
+	}
+	if err := c.checkOutgoing(); err != nil {
 		return err
 	}
 	return c.checkTargets()

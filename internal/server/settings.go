@@ -230,7 +230,19 @@ func set(v reflect.Value, text string) error {
 				list = append(list, part)
 			}
 		}
-		v.Set(reflect.ValueOf(list))
+		if v.Type().Elem().Kind() == reflect.String {
+			v.Set(reflect.ValueOf(list))
+			break
+		}
+		var numbers []int
+		for _, text := range list {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return fmt.Errorf("%q is no whole number", text)
+			}
+			numbers = append(numbers, n)
+		}
+		v.Set(reflect.ValueOf(numbers))
 	default:
 		return fmt.Errorf("a %v cannot be given here", v.Type())
 	}

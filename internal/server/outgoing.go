@@ -1,0 +1,116 @@
+package server
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/datestone/datestone/internal/egress"
+	"github.com/datestone/datestone/internal/mail"
+)
+
+// newEgress makes the client for addresses that customers chose.
+func (c Config) newEgress(version string) (*egress.Client, error) {
+	deny, err := prefixes("egress_deny", c.EgressDeny)
+	if err != nil {
+		return nil, err
+	}
+	agent := "Datestone"
+	if version != "" {
+		agent += "/" + version
+	}
+	client, err := egress.New(egress.Config{Ports: c.EgressPorts, Allow: c.EgressAllow, Deny: deny, UserAgent: agent + " (+" + c.URI + ")"})
+	if err != nil {
+		return nil, fmt.Errorf("egress_ports and egress_allow: %w", err)
+	}
+	return client, nil
+}
+
+// newMail makes the client of the mail server, or nil where none is configured.
+func (c Config) newMail() (*mail.Client, error) {
+	if c.SMTPAddress == "" {
+		for name, value := range map[string]string{
+			"smtp_user": c.SMTPUser, "smtp_password_file": c.SMTPPasswordFile, "smtp_ca": c.SMTPCA, "mail_from": c.MailFrom,
+		} {
+			if value != "" {
+				return nil, fmt.Errorf(`%s is set and smtp_address is not: write the mail server's address, for example smtp_address = "mail.example.org:587"`, name)
+			}
+		}
+		return nil, nil
+	}
+	config := mail.Config{Address: c.SMTPAddress, TLS: c.SMTPTLS, User: c.SMTPUser, From: c.MailFrom}
+	if c.SMTPPasswordFile != "" {
+		password, err := readSecret(c.SMTPPasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("smtp_password_file: %w", err)
+		}
+		config.Password = password
+	}
+	if c.SMTPCA != "" {
+		pem, err := readSmall(c.SMTPCA, maxCA)
+		if err != nil {
+			return nil, fmt.Errorf("smtp_ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("smtp_ca: %s holds no certificate in PEM", c.SMTPCA)
+		}
+	}
+	client, err := mail.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("the settings smtp_* and mail_from: %w", err)
+	}
+	return client, nil
+}
+
+const (
+	maxSecret = 4 << 10
+	maxCA     = 1 << 20
+)
+
+// readSecret reads the first line of a file that nobody else may read. Its errors never hold what the file holds.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s can be read by others: chmod 600 it", path)
+	}
+	b, err := readSmall(path, maxSecret)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimRight(string(b), "\r\n")
+	if secret == "" || strings.ContainsAny(secret, "\r\n\x00") {
+		return "", fmt.Errorf("%s must hold one line, which is the secret", path)
+	}
+	return secret, nil
+}
+
+func readSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > most {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return b, nil
+}
+
+// checkOutgoing refuses settings that could send nothing, or to where it must not.
+func (c Config) checkOutgoing() error {
+	_, egressErr := c.newEgress("")
+	_, mailErr := c.newMail()
+	return errors.Join(egressErr, mailErr)
+}
