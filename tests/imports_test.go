@@ -111,7 +111,6 @@ var allowed = map[string]map[string]string{
 		"internal/calendar":       "wiring",
 		"internal/devchain":       "wiring of dev",
 		"internal/fsck":           "wiring of the check",
-		"internal/egress":         "where customers' addresses may lead is a setting",
 		"internal/httpkit":        "the listener",
 		"internal/logtree":        "the high-water mark is a head",
 		"internal/mail":           "the mail server is a setting",

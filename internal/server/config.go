@@ -69,15 +69,6 @@ type Config struct {
 	// limits of one.
 	TrustedProxies []string `toml:"trusted_proxies"`
 
-	// The ports that addresses of customers may have, for webhooks and callbacks.
-	EgressPorts []int `toml:"egress_ports"`
-	// The hosts inside our network that addresses of customers may name all the same, host or
-	// host:port, for example ["hooks.internal:8080"]. No other private, local or reserved address is
-	// connected to, whatever a name resolves to.
-	EgressAllow []string `toml:"egress_allow"`
-	// The networks of ours whose addresses look public, for example ["198.51.100.0/24"]. Addresses of
-	// customers do not lead there.
-	EgressDeny []string `toml:"egress_deny"`
 	// The mail server that sends notices, host:port. Without one no e-mail is sent.
 	SMTPAddress string `toml:"smtp_address"`
 	// How TLS begins at the mail server: "starttls", usual at port 587, or "implicit", usual at port
@@ -118,9 +109,6 @@ func Defaults() Config {
 		LogFormat:           "text",
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
-		EgressPorts:         []int{80, 443},
-		EgressAllow:         []string{},
-		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}
@@ -218,10 +206,10 @@ func (c Config) Check() error {
 	if _, err := newLogger(discard{}, c.LogLevel, c.LogFormat); err != nil {
 		return err
 	}
-	if _, err := prefixes("trusted_proxies", c.TrustedProxies); err != nil {
+	if _, err := proxies(c.TrustedProxies); err != nil {
 		return err
 	}
-	if err := c.checkOutgoing(); err != nil {
+	if _, err := c.newMail(); err != nil {
 		return err
 	}
 	return c.checkTargets()

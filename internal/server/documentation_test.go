@@ -144,8 +144,6 @@ func tomlValue(v reflect.Value) string {
 	case encoding.TextMarshaler:
 		text, _ := x.MarshalText()
 		return fmt.Sprintf("%q", text)
-	case []int:
-		return strings.ReplaceAll(fmt.Sprint(x), " ", ", ")
 	case []string:
 		return strings.ReplaceAll(fmt.Sprintf("%q", x), `" "`, `", "`)
 	}

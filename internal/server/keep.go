@@ -21,7 +21,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 	if err := checkPlansInUse(ctx, s.db, s.config); err != nil {
 		return nil, err
 	}
-	trusted, err := prefixes("trusted_proxies", s.config.TrustedProxies)
+	trusted, err := proxies(s.config.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}

@@ -111,8 +111,8 @@ func checkPlansInUse(ctx context.Context, db *store.DB, c Config) error {
 	return nil
 }
 
-// prefixes reads addresses and networks, as in trusted_proxies.
-func prefixes(setting string, list []string) ([]netip.Prefix, error) {
+// proxies reads what trusted_proxies says.
+func proxies(list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)
@@ -121,9 +121,9 @@ func prefixes(setting string, list []string) ([]netip.Prefix, error) {
 		}
 		switch {
 		case err != nil || p.Addr().Is4In6():
-			return nil, fmt.Errorf(`%s has %q: write addresses or networks, for example ["10.0.0.0/8", "::1"]`, setting, text)
+			return nil, fmt.Errorf(`trusted_proxies has %q: write addresses or networks, for example ["10.0.0.0/8", "::1"]`, text)
 		case p != p.Masked():
-			return nil, fmt.Errorf("%s has %q: write %q for the network, or the address alone", setting, text, p.Masked())
+			return nil, fmt.Errorf("trusted_proxies has %q: write %q for the network, or the address alone", text, p.Masked())
 		}
 		all = append(all, p)
 	}

@@ -54,7 +54,7 @@ func TestCheckAccounts(t *testing.T) {
 			}
 		})
 	}
-	got, err := prefixes("trusted_proxies", []string{"10.0.0.0/8", "192.0.2.1", "fe80::1%eth0"})
+	got, err := proxies([]string{"10.0.0.0/8", "192.0.2.1", "fe80::1%eth0"})
 	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("fe80::1/128")}
 	if err != nil || cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })) != "" {
 		t.Errorf("proxies are %v, %v, want %v", got, err, want)

@@ -230,19 +230,7 @@ func set(v reflect.Value, text string) error {
 				list = append(list, part)
 			}
 		}
-		if v.Type().Elem().Kind() == reflect.String {
-			v.Set(reflect.ValueOf(list))
-			break
-		}
-		var numbers []int
-		for _, text := range list {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				return fmt.Errorf("%q is no whole number", text)
-			}
-			numbers = append(numbers, n)
-		}
-		v.Set(reflect.ValueOf(numbers))
+		v.Set(reflect.ValueOf(list))
 	default:
 		return fmt.Errorf("a %v cannot be given here", v.Type())
 	}

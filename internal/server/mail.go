@@ -2,33 +2,14 @@ package server
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strings"
 
-	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/internal/mail"
 )
-
-// newEgress makes the client for addresses that customers chose.
-func (c Config) newEgress(version string) (*egress.Client, error) {
-	deny, err := prefixes("egress_deny", c.EgressDeny)
-	if err != nil {
-		return nil, err
-	}
-	agent := "Datestone"
-	if version != "" {
-		agent += "/" + version
-	}
-	client, err := egress.New(egress.Config{Ports: c.EgressPorts, Allow: c.EgressAllow, Deny: deny, UserAgent: agent + " (+" + c.URI + ")"})
-	if err != nil {
-		return nil, fmt.Errorf("egress_ports and egress_allow: %w", err)
-	}
-	return client, nil
-}
 
 // newMail makes the client of the mail server, or nil where none is configured.
 func (c Config) newMail() (*mail.Client, error) {
@@ -106,11 +87,4 @@ func readSmall(path string, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, most)
 	}
 	return b, nil
-}
-
-// checkOutgoing refuses settings that could send nothing, or to where it must not.
-func (c Config) checkOutgoing() error {
-	_, egressErr := c.newEgress("")
-	_, mailErr := c.newMail()
-	return errors.Join(egressErr, mailErr)
 }

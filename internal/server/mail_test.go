@@ -7,19 +7,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/datestone/datestone/internal/mail"
 )
 
-func TestCheckOutgoing(t *testing.T) {
+func TestCheckMail(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -48,12 +43,6 @@ func TestCheckOutgoing(t *testing.T) {
 		want   string // in the error; empty is none
 	}{
 		{"nothing", func(*Config) {}, ""},
-		{"ports", func(c *Config) { c.EgressPorts = []int{443, 8443} }, ""},
-		{"a port that is none", func(c *Config) { c.EgressPorts = []int{443, 65536} }, "egress_ports and egress_allow: 65536 is no port"},
-		{"a host inside", func(c *Config) { c.EgressAllow = []string{"hooks.internal:8080", "10.1.2.3", "[fd00::1]:9000"} }, ""},
-		{"a network inside", func(c *Config) { c.EgressAllow = []string{"10.0.0.0/8"} }, `"10.0.0.0/8" is no host: write hooks.internal`},
-		{"a network of ours", func(c *Config) { c.EgressDeny = []string{"198.51.100.0/24", "2001:db8::/32", "8.8.8.8"} }, ""},
-		{"a network by name", func(c *Config) { c.EgressDeny = []string{"office"} }, `egress_deny has "office": write addresses or networks`},
 		{"mail", withMail, ""},
 		{"mail without a login", func(c *Config) { c.SMTPAddress, c.MailFrom = "mail.example.org:587", "stamps@example.org" }, ""},
 		{"mail from nobody", func(c *Config) { withMail(c); c.MailFrom = "" }, `smtp_* and mail_from: mail would come from "": write an address`},
@@ -86,37 +75,5 @@ func TestCheckOutgoing(t *testing.T) {
 				t.Errorf("the error tells the password: %v", err)
 			}
 		})
-	}
-}
-
-func TestOutgoingClients(t *testing.T) {
-	c, err := Load("", Given{"egress_ports": "443, 8443", "egress_allow": "hooks.internal:9000", "egress_deny": "8.8.8.0/24"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([]int{443, 8443}, c.EgressPorts); d != "" {
-		t.Error(d)
-	}
-	if _, err := Load("", Given{"egress_ports": "443, https"}); err == nil || !strings.Contains(err.Error(), `"https" is no whole number`) {
-		t.Errorf("a port by name gives %v", err)
-	}
-	client, err := c.newEgress("1.0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for url, good := range map[string]bool{
-		"https://hooks.example.org:8443/": true, "http://hooks.internal:9000/": true, "https://8.8.4.4/": true,
-		"http://hooks.example.org/": false, "https://hooks.internal/": false, "https://8.8.8.8/": false, "https://169.254.169.254/": false,
-	} {
-		if err := client.Check(url); (err == nil) != good {
-			t.Errorf("%s gives %v", url, err)
-		}
-	}
-	if m, err := c.newMail(); m != (*mail.Client)(nil) || err != nil {
-		t.Errorf("no mail server gives %v, %v", m, err)
-	}
-	if p, err := prefixes("egress_deny", []string{"8.8.8.8"}); err != nil || p[0] != netip.MustParsePrefix("8.8.8.8/32") {
-		t.Errorf("%v, %v", p, err)
 	}
 }
