@@ -424,6 +424,14 @@ func TestCertificates(t *testing.T) {
 	if a, err := ask(t, c, secure("example.com")); err != nil || string(a.Body) != "ok" {
 		t.Errorf("%+v, %v", a, err)
 	}
+	conn, err := c.dialTLS(t.Context(), "tcp", fmt.Sprintf("example.com:%d", w.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, is := conn.(*patient); !is {
+		t.Errorf("dialTLS gives a %T", conn)
+	}
 	for url, c := range map[string]*Client{
 		secure("hooks.example.org"): c,                     // another name
 		secure("example.com"):       w.client(t, Config{}), // another authority

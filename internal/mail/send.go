@@ -36,7 +36,8 @@ func (f Fault) String() string {
 type Error struct {
 	Fault Fault
 	Code  int // of the server's answer; 0 without one
-	// Message is a sentence, perhaps with words of the server's. It has no password in it.
+	// Message is a sentence for the operator, perhaps with words of the server's, and for the customer too when the
+	// fault is Refused. It has no password in it.
 	Message string
 }
 
