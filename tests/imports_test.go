@@ -79,6 +79,7 @@ var allowed = map[string]map[string]string{
 		"internal/httpkit": "handlers",
 	},
 	"internal/devchain": {},
+	"internal/egress":   {},
 	"internal/fsck": {
 		"internal/anchor":         "it recomputes attestations",
 		"internal/bitcoin/ledger": "it recomputes the coins",
@@ -87,6 +88,7 @@ var allowed = map[string]map[string]string{
 		"ots":                     "it evaluates proofs",
 	},
 	"internal/httpkit": {},
+	"internal/mail":    {},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
 		"internal/calendar": "it is the calendar's surface",
@@ -116,6 +118,7 @@ var allowed = map[string]map[string]string{
 		"internal/fsck":           "wiring of the check",
 		"internal/httpkit":        "the listener",
 		"internal/logtree":        "the high-water mark is a head",
+		"internal/mail":           "the mail server is a setting",
 		"internal/otscal":         "a surface",
 		"internal/store":          "wiring",
 		"ots":                     "limits of the proof format at start-up",
@@ -151,6 +154,8 @@ var only = map[string][]string{
 	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
+	"code.dny.dev/ssrf":                   {"internal/egress"},
+	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},

@@ -72,6 +72,22 @@ type Config struct {
 	// What a key may do is its plan's.
 	CreatesPerAddress int `toml:"creates_per_address"`
 
+	// The mail server that sends notices, host:port. Without one no e-mail is sent.
+	SMTPAddress string `toml:"smtp_address"`
+	// How TLS begins at the mail server: "starttls", usual at port 587, or "implicit", usual at port
+	// 465. The certificate is always checked.
+	SMTPTLS string `toml:"smtp_tls"`
+	// The user at the mail server, if it wants one, and the file whose one line is the password. Nobody
+	// else may read the file.
+	SMTPUser         string `toml:"smtp_user"`
+	SMTPPasswordFile string `toml:"smtp_password_file"`
+	// The file with the certificates, in PEM, that the mail server's is checked by instead of the
+	// system's.
+	SMTPCA string `toml:"smtp_ca"`
+	// Whom e-mail comes from: an address, or a name and an address, for example
+	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
+	MailFrom string `toml:"mail_from"`
+
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
 	// that an account has must stay.
@@ -97,6 +113,7 @@ func Defaults() Config {
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
 		CreatesPerAddress:   defaultCreatesPerAddress,
+		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}
 }
@@ -194,6 +211,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if _, err := proxies(c.TrustedProxies); err != nil {
+		return err
+	}
+	if _, err := c.newMail(); err != nil {
 		return err
 	}
 	return c.checkTargets()
