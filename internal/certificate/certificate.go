@@ -115,13 +115,10 @@ func (s *Server) certify(ctx context.Context, st account.Stamp, owner bool) (*Ce
 	}
 	c := &Certificate{
 		ID: st.Certificate, SHA256: hex.EncodeToString(st.SHA256[:]), Received: st.Created, Service: s.config.URI, Public: st.Public,
-		AsOf: s.config.Now().UTC().Truncate(time.Minute),
+		AsOf: s.config.Now().UTC().Truncate(time.Minute), TestNetwork: anyTest(targets),
 	}
 	if st.Public || owner {
 		c.File, c.Branding, c.Thumbnail = &st.File, st.Branding, st.Thumbnail
-	}
-	for _, t := range targets {
-		c.TestNetwork = c.TestNetwork || t.TestNetwork
 	}
 	// A block may come or go between the two questions; then they are asked again.
 	const attempts = 4

@@ -1,10 +1,13 @@
 package certificate
 
 import (
+	"context"
 	_ "embed"
 	"html/template"
 	"net/http"
+	"slices"
 
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/page"
 )
 
@@ -98,14 +101,18 @@ func (s *Server) writeVerdict(w http.ResponseWriter, r *http.Request, c *Certifi
 
 // hidden is the page of what is not public and of what does not exist. It knows nothing but what was asked.
 type hidden struct {
-	page.Head
-	ID        string // of a certificate
-	SHA256    string
-	Tried     bool // a digest was given
-	Malformed bool
+	Title       string
+	TestNetwork bool
+	ID          string // of a certificate
+	SHA256      string
+	Tried       bool // a digest was given
+	Malformed   bool
 }
 
-func (s *Server) writeHidden(w http.ResponseWriter, r *http.Request, h hidden) error {
+func (s *Server) writeHidden(w http.ResponseWriter, r *http.Request, h hidden) (err error) {
+	if h.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+		return err
+	}
 	body, err := page.Render(hiddenPage, h)
 	if err != nil {
 		return err
@@ -115,15 +122,29 @@ func (s *Server) writeHidden(w http.ResponseWriter, r *http.Request, h hidden) e
 
 // form is where to type an id or a digest.
 type form struct {
-	page.Head
-	ID, SHA256 string
-	Wrong      bool
+	Title       string
+	TestNetwork bool
+	ID, SHA256  string
+	Wrong       bool
 }
 
-func (s *Server) writeForm(w http.ResponseWriter, r *http.Request, path, id, digest string) error {
-	body, err := page.Render(formPage, form{Head: page.Head{Title: "Certificates"}, ID: id, SHA256: digest, Wrong: id != "" || digest != ""})
+func (s *Server) writeForm(w http.ResponseWriter, r *http.Request, f form) (err error) {
+	if f.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+		return err
+	}
+	body, err := page.Render(formPage, f)
 	if err != nil {
 		return err
 	}
 	return page.Write(w, r, http.StatusOK, body)
+}
+
+// testNetwork says whether a target is on a network without value.
+func (s *Server) testNetwork(ctx context.Context) (bool, error) {
+	targets, err := s.config.Store.Targets(ctx)
+	return anyTest(targets), err
+}
+
+func anyTest(targets []anchor.Status) bool {
+	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork })
 }

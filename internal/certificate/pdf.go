@@ -16,8 +16,8 @@ const (
 	textWidth = pageWidth - 2*margin
 	labels    = 38.0 // width of the column of labels
 	qrSize    = 30.0
-	lineStep  = 4.7
-	bodySize  = 9.5
+	lineStep  = 4.4
+	bodySize  = 9.2
 )
 
 // rgb is a colour.
@@ -71,10 +71,6 @@ func (c *Certificate) PDF() ([]byte, error) {
 		d.point(strconv.Itoa(i+1)+".", step.Text)
 		d.commands(step.Commands)
 	}
-	d.use(regular, bodySize, soft)
-	d.Ln(1.5)
-	d.MultiCell(0, lineStep, "The proof "+c.FileName(".ots")+" is attached to this PDF: look for attachments in your reader, or run pdfdetach -saveall.", "", "L", false)
-
 	var b bytes.Buffer
 	if err := d.Output(&b); err != nil {
 		return nil, fmt.Errorf("the PDF of certificate %s: %w", c.ID, err)
@@ -249,10 +245,10 @@ func (d *drawing) point(mark, text string) {
 
 func (d *drawing) commands(all []string) {
 	for _, text := range all {
-		d.use(mono, 8.3, ink)
+		d.use(mono, 8, ink)
 		d.SetFillColor(shade.r, shade.g, shade.b)
 		d.SetX(margin + 5)
-		d.MultiCell(textWidth-5, lineStep, " "+text, "", "L", true)
+		d.MultiCell(textWidth-5, lineStep, text, "", "L", true)
 	}
 	if len(all) > 0 {
 		d.Ln(0.9)

@@ -19,7 +19,7 @@ import (
 //go:embed fonts/DejaVuSans.ttf.gz
 var dejavuPacked []byte
 
-//go:embed fonts/DroidSansFallbackFull.ttf.gz
+//go:embed fonts/DroidSansFallback.ttf.gz
 var droidPacked []byte
 
 // typeface is a font of the PDF: its name there, its file, and which characters it has.
@@ -109,26 +109,32 @@ func glyphs(text string) string {
 	return b.String()
 }
 
-// visual is a line in the order in which it is seen from left to right.
+// visual is a line in the order in which it is seen from left to right. Stretches of right-to-left letters are turned
+// round, each in its place; numbers, brackets and all else stay as they are, so that a name keeps its end at the end.
 func visual(line string) string {
-	var p bidi.Paragraph
-	if _, err := p.SetString(line); err != nil {
-		return line
+	var out, stretch, neutral strings.Builder
+	flush := func() {
+		out.WriteString(bidi.ReverseString(joined(stretch.String())))
+		out.WriteString(neutral.String())
+		stretch.Reset()
+		neutral.Reset()
 	}
-	order, err := p.Order()
-	if err != nil {
-		return line
-	}
-	var b strings.Builder
-	for i := range order.NumRuns() {
-		run := order.Run(i)
-		if run.Direction() == bidi.RightToLeft {
-			b.WriteString(bidi.ReverseString(run.String()))
-		} else {
-			b.WriteString(run.String())
+	for _, r := range line {
+		properties, _ := bidi.LookupRune(r)
+		switch class := properties.Class(); {
+		case class == bidi.R || class == bidi.AL || class == bidi.NSM && stretch.Len() > 0:
+			stretch.WriteString(neutral.String())
+			neutral.Reset()
+			stretch.WriteRune(r)
+		case stretch.Len() > 0 && !properties.IsBracket() && class != bidi.L && class != bidi.EN && class != bidi.AN:
+			neutral.WriteRune(r) // part of the stretch if letters follow
+		default:
+			flush()
+			out.WriteRune(r)
 		}
 	}
-	return b.String()
+	flush()
+	return out.String()
 }
 
 // runs cuts a line of glyphs by the fonts that it needs.

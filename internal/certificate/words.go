@@ -36,9 +36,9 @@ func (c *Certificate) Headline() string {
 func (c *Certificate) Lead() string {
 	switch c.Status {
 	case Confirmed:
-		return fmt.Sprintf("The fingerprint of the file is anchored in block %s of %s, of %s.", c.height(), c.Chain, moment(c.Block.BlockTime))
+		return fmt.Sprintf("The fingerprint of the file is anchored in block %s of %s, made on %s.", c.height(), c.Chain, moment(c.Block.BlockTime))
 	case Mined:
-		return fmt.Sprintf("The fingerprint of the file is in block %s of %s, of %s. It counts as confirmed when the block is %d blocks deep; it was %d deep on %s.",
+		return fmt.Sprintf("The fingerprint of the file is in block %s of %s, made on %s. It counts as confirmed when the block is %d blocks deep; it was %d deep on %s.",
 			c.height(), c.Chain, moment(c.Block.BlockTime), c.Needed, c.Block.Depth(), minute(c.AsOf))
 	case Withdrawn:
 		return fmt.Sprintf("This certificate was confirmed by block %s of %s. That block left the chain on %s. The fingerprint is still in the log of this service, and a later block will confirm it.",
@@ -108,7 +108,7 @@ func (c *Certificate) Steps() []Step {
 		"shasum -a 256 FILE                (macOS)",
 		"certutil -hashfile FILE SHA256    (Windows)",
 	}}
-	keep := Step{"Take the proof, " + proof + ". It comes with this certificate; keep it together with the file.", nil}
+	keep := Step{"Take the proof, " + proof + ": it is attached to the PDF of this certificate (pdfdetach -saveall takes it out). Keep it together with the file.", nil}
 	if c.Status != Confirmed {
 		return []Step{fingerprint, keep, {
 			"The proof is not complete yet. When this certificate says that it is confirmed, download it again, or complete it with one of these:",
@@ -129,7 +129,7 @@ func (c *Certificate) Steps() []Step {
 			[]string{"datestone verify --esplora https://blockstream.info/api -f FILE " + proof},
 		})
 	}
-	return append(steps, Step{fmt.Sprintf("The answer must name block %s, whose hash is %s.", c.height(), c.BlockHash()), nil})
+	return append(steps, Step{"The answer must name block " + c.height() + ", with the hash that this certificate has.", nil})
 }
 
 // networkFlag is how clients are told the network.

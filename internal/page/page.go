@@ -28,13 +28,8 @@ var styleSource = func() string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }()
 
-// Head is what the layout wants to know of a page. A page's data has these fields.
-type Head struct {
-	Title       string
-	TestNetwork bool
-}
-
-// Parse makes a page of a text that defines the template "main".
+// Parse makes a page of a text that defines the template "main". The page's data has the fields Title, a string, and
+// TestNetwork, whether it is about a network without value, which the layout then says.
 func Parse(name, text string, funcs template.FuncMap) *template.Template {
 	layout := template.New(name).Funcs(template.FuncMap{"style": func() template.CSS { return template.CSS(style) }}).Funcs(funcs)
 	return template.Must(template.Must(layout.Parse(layoutText)).Parse(text))
@@ -86,9 +81,9 @@ func Fail(w http.ResponseWriter, r *http.Request, e *httpkit.Error) {
 		text = strings.ToUpper(text[:1]) + text[1:] + "."
 	}
 	body, err := Render(message, struct {
-		Head
-		Message string
-	}{Head{Title: http.StatusText(e.Status)}, text})
+		Title, Message string
+		TestNetwork    bool
+	}{Title: http.StatusText(e.Status), Message: text})
 	if err != nil {
 		body = []byte(e.Message)
 	}
