@@ -108,7 +108,7 @@ func (c *Certificate) Steps() []Step {
 		"shasum -a 256 FILE                (macOS)",
 		"certutil -hashfile FILE SHA256    (Windows)",
 	}}
-	keep := Step{"Take the proof, " + proof + ": it is attached to the PDF of this certificate (pdfdetach -saveall takes it out). Keep it together with the file.", nil}
+	keep := Step{"Take the proof, " + proof + ". The page of this certificate offers it, and it is attached to the PDF (pdfdetach -saveall takes it out). Keep it with the file.", nil}
 	if c.Status != Confirmed {
 		return []Step{fingerprint, keep, {
 			"The proof is not complete yet. When this certificate says that it is confirmed, download it again, or complete it with one of these:",
@@ -129,7 +129,7 @@ func (c *Certificate) Steps() []Step {
 			[]string{"datestone verify --esplora https://blockstream.info/api -f FILE " + proof},
 		})
 	}
-	return append(steps, Step{"The answer must name block " + c.height() + ", with the hash that this certificate has.", nil})
+	return append(steps, Step{"The answer must be that block " + c.height() + " attests that the file existed.", nil})
 }
 
 // networkFlag is how clients are told the network.
