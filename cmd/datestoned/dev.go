@@ -72,6 +72,10 @@ A stamp that is kept for the account, through the REST API:
     -d '{"sha256_hash":"'$(sha256sum hello.txt | cut -c 1-64)'","filename":"hello.txt","file_size_bytes":6}'
   datestoned account usage ACCOUNT --data DIR/calendar
 
+Its certificate, for whoever has the file, is at the answer's certificate_url with ?sha256=... after it. This opens it:
+
+  echo URI/cert/TS-XXXXXX?sha256=$(sha256sum hello.txt | cut -c 1-64)
+
 With the Python client (package opentimestamps-client):
 
   ots stamp -c URI -m 1 hello.txt

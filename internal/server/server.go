@@ -95,7 +95,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if s.targets, err = c.loops(s.db, numbers.leases, s.log); err != nil {
 		return nil, err
 	}
-	api, err := s.openAccounts(ctx, numbers)
+	api, pages, err := s.openAccounts(ctx, numbers)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, api: api, health: s.health}
+	public := &front{surface: surface, api: api, pages: pages, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}
