@@ -65,7 +65,7 @@ Try it:
   datestone upgrade -l URI hello.txt.ots
   datestone verify --btc-regtest --bitcoin-node NODE hello.txt.ots
 
-A stamp that is kept for the account, through the REST API:
+A stamp that is kept for the account, through the REST API that URI/developers describes:
 
   curl -s -w '\n' URI/api/v1/timestamps -H 'Authorization: Bearer APIKEY' \
     -H 'Content-Type: application/json' -H 'Idempotency-Key: hello-1' \
