@@ -72,9 +72,9 @@ A stamp that is kept for the account, through the REST API that URI/developers d
     -d '{"sha256_hash":"'$(sha256sum hello.txt | cut -c 1-64)'","filename":"hello.txt","file_size_bytes":6}'
   datestoned account usage ACCOUNT --data DIR/calendar
 
-Its certificate, for whoever has the file, is at the answer's certificate_url with ?sha256=... after it. This opens it:
+Where a browser shows its certificate to people who have the file:
 
-  echo URI/cert/TS-XXXXXX?sha256=$(sha256sum hello.txt | cut -c 1-64)
+  echo $(curl -s URI/api/v1/hashes/$(sha256sum hello.txt | cut -c 1-64) -H 'Authorization: Bearer APIKEY' | grep -o 'http[^"]*/cert/[^"]*')?sha256=$(sha256sum hello.txt | cut -c 1-64)
 
 With the Python client (package opentimestamps-client):
 

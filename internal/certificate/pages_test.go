@@ -1,6 +1,8 @@
 package certificate
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -12,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -245,6 +249,57 @@ func TestForms(t *testing.T) {
 		}
 		r.contains("an empty form", r.get(200, "/verify").body, `name="sha256"`, `name="id"`, "-That leads nowhere")
 		r.contains("a wrong form", r.get(200, `/cert?id="><script>&sha256=12`).body, "That leads nowhere", "-<script>", `value="&#34;&gt;&lt;SCRIPT&gt;"`)
+	})
+}
+
+// faulty is a store that fails as it is told.
+type faulty struct {
+	*store.DB
+	shown, leaves error
+}
+
+func (f faulty) ShownStamp(ctx context.Context, certificate string, digest []byte) (account.Stamp, error) {
+	if f.shown != nil {
+		return account.Stamp{}, f.shown
+	}
+	return f.DB.ShownStamp(ctx, certificate, digest)
+}
+
+func (f faulty) BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error) {
+	if f.leaves != nil {
+		return nil, f.leaves
+	}
+	return f.DB.BatchLeaves(ctx, p)
+}
+
+// TestFaults: what is wrong with the store is said without its cause, and never looks like a certificate that is not
+// there.
+func TestFaults(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		st := r.stamp(r.a, "plan", "plan.pdf")
+		for _, c := range []struct {
+			store  faulty
+			status int
+			retry  string
+			text   string
+		}{
+			{faulty{shown: errors.New("private cause")}, 500, "", "Internal error."},
+			{faulty{shown: fmt.Errorf("private cause: %w", store.ErrBusy)}, 503, "1", "The service has too much to do"},
+			{faulty{shown: fmt.Errorf("private cause: %w", context.DeadlineExceeded)}, 503, "1", "The service has too much to do"},
+			{faulty{leaves: fmt.Errorf("private cause: %w", store.ErrNotFound)}, 503, "60", "The proof cannot be read now"},
+		} {
+			c.store.DB = r.db
+			r.server.config.Store = c.store
+			for _, suffix := range []string{"", ".pdf", ".ots", ".zip"} {
+				a := r.get(c.status, pathOf(st, suffix))
+				r.contains("the answer", a.body, c.text, "-private")
+				if a.header.Get("Retry-After") != c.retry || a.header.Get("Cache-Control") != "no-store" || a.header.Get("Content-Disposition") != "" || a.header.Get("Content-Type") != "text/html; charset=utf-8" {
+					t.Errorf("header %v", a.header)
+				}
+			}
+		}
+		r.server.config.Store = r.db
+		r.get(200, pathOf(st, ""))
 	})
 }
 
