@@ -68,7 +68,8 @@ type Timestamp struct {
 	CreatedAt     Time      `json:"created_at"`
 	ThumbnailURL  *string   `json:"thumbnail_url"`
 	Branding      *Branding `json:"branding_snapshot"` // the account's when the timestamp was made
-	// CertificateURL and VerifyURL are pages for people; OTSURL is relative to the API's address.
+	// CertificateURL and VerifyURL are pages for people; OTSURL is relative to the API's address. A certificate that is not
+	// public is shown at CertificateURL + "?sha256=" + SHA256Hash, and VerifyURL does not know it.
 	CertificateURL string `json:"certificate_url"`
 	VerifyURL      string `json:"verify_url"`
 	OTSURL         string `json:"ots_url"`
@@ -134,7 +135,7 @@ type BatchResult struct {
 
 // PatchRequest changes a timestamp. What is not set stays as it is.
 type PatchRequest struct {
-	// CertificatePublic lets everybody who has the certificate's address see the file's name and the branding.
+	// CertificatePublic shows the certificate to everybody, with the file's name, its thumbnail and the branding.
 	CertificatePublic *bool
 	// Thumbnail replaces the thumbnail; RemoveThumbnail, sent as null, removes it.
 	Thumbnail       []byte

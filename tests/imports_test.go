@@ -89,6 +89,19 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/httpkit": {},
 	"internal/mail":    {},
+	"internal/page": {
+		"internal/httpkit": "errors are pages too",
+	},
+	"internal/certificate": {
+		"internal/account":  "whose stamps",
+		"internal/anchor":   "the chains' names and networks",
+		"internal/calendar": "the proof of a stamp",
+		"internal/httpkit":  "handlers",
+		"internal/logtree":  "the status is read off a position",
+		"internal/page":     "how pages look",
+		"internal/store":    "what is not found",
+		"ots":               "the pending attestation",
+	},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
 		"internal/calendar": "it is the calendar's surface",
@@ -114,6 +127,7 @@ var allowed = map[string]map[string]string{
 		"internal/bitcoin":        "wiring",
 		"internal/bitcoin/ledger": "wiring",
 		"internal/calendar":       "wiring",
+		"internal/certificate":    "a surface",
 		"internal/devchain":       "wiring of dev",
 		"internal/fsck":           "wiring of the check",
 		"internal/httpkit":        "the listener",
@@ -157,6 +171,7 @@ var only = map[string][]string{
 	"code.dny.dev/ssrf":                   {"internal/egress"},
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
+	"codeberg.org/go-pdf/fpdf":            {"internal/certificate"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
 }

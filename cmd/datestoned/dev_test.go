@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -50,13 +51,29 @@ func TestDevSaysWhatToTry(t *testing.T) {
 		t.Error(err)
 	}
 	// What it says of the REST API works as it stands, twice.
-	example := said[strings.Index(said, "  curl "):strings.Index(said, "With the Python")]
+	example, certificate, _ := strings.Cut(said[strings.Index(said, "  curl "):strings.Index(said, "With the Python")], "Where a browser shows")
+	_, certificate, _ = strings.Cut(certificate, ":\n")
 	for range 2 {
 		try := exec.Command("sh", "-e", "-c", "echo hello > hello.txt\n"+example)
 		try.Dir = t.TempDir()
 		got, err := try.CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(got), `{"id":"`) || !strings.HasSuffix(string(got), "}\n1 of 100000 in "+time.Now().UTC().Format("2006-01")+"\n") {
 			t.Errorf("the example answers %s, %v", got, err)
+		}
+		try = exec.Command("sh", "-e", "-c", "echo hello > hello.txt\n"+certificate)
+		try.Dir = t.TempDir()
+		address, err := try.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v", address, err)
+		}
+		answer, err := http.Get(strings.TrimSpace(string(address)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "<h1>Certificate TS-") {
+			t.Errorf("the certificate is at %s: %d, %v", address, answer.StatusCode, err)
 		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {

@@ -295,6 +295,13 @@ func TestFaults(t *testing.T) {
 		ts := r.create(r.aKey, 1)
 		checkError(t, r.do("GET", "/api/v1/timestamps/"+ts.ID+"/ots", r.aKey, "", "X-Request-Id", "req-7"), api.ErrOTSNotFound,
 			"No OTS payload is currently available for the referenced timestamp.", nil)
+		r.restart(func(c *Config) {
+			c.Evidence = func(context.Context, account.Stamp) (string, []byte, error) {
+				return "", nil, fmt.Errorf("private: %w", store.ErrNotFound)
+			}
+		})
+		checkError(t, r.do("GET", "/api/v1/timestamps/"+ts.ID+"/evidence.zip", r.aKey, "", "X-Request-Id", "req-7"), api.ErrOTSNotFound,
+			"No OTS payload is currently available for the referenced timestamp.", nil)
 	})
 }
 
@@ -319,6 +326,7 @@ func TestMatrix(t *testing.T) {
 			{"GET", id, "", 404},
 			{"PATCH", id, `{"certificate_public":true}`, 404},
 			{"GET", id + "/ots", "", 404},
+			{"GET", id + "/evidence.zip", "", 404},
 			{"GET", id + "/thumbnail", "", 404},
 			{"GET", "/api/v1/hashes/" + hashOf(2), "", 404},
 			{"GET", "/api/v1/usage", "", 200},

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -317,6 +318,10 @@ func checkDownload(t *testing.T, id, body string) {
 		if f, err := ots.ParseFile([]byte(body)); err != nil || fmt.Sprintf("%x", f.Digest) != "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" {
 			t.Errorf("not the proof: %+v %v", f, err)
 		}
+	case "downloadEvidence":
+		if z, err := zip.NewReader(strings.NewReader(body), int64(len(body))); err != nil || len(z.File) != 3 {
+			t.Errorf("not the evidence: %+v %v", z, err)
+		}
 	case "downloadThumbnail":
 		if body != "\x89PNG\r\n\x1a\n" {
 			t.Errorf("%q is not the thumbnail", body)
@@ -361,7 +366,10 @@ var provocations = map[api.Code]func(*exampleCase){
 		c.restart(func(config *Config) { config.Keeper = scripted{account.ErrInProgress} })
 	},
 	api.ErrOTSNotFound: func(c *exampleCase) {
-		c.restart(func(config *Config) { config.Store = withoutBatches{c.db} })
+		c.restart(func(config *Config) {
+			config.Store = withoutBatches{c.db}
+			config.Evidence = func(context.Context, account.Stamp) (string, []byte, error) { return "", nil, store.ErrNotFound }
+		})
 	},
 	api.ErrIdempotencyMismatch: func(c *exampleCase) {
 		c.send()

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/store"
-	"github.com/datestone/datestone/ots"
 )
 
 func (s *Server) ots(w http.ResponseWriter, r *http.Request, c *caller) error {
@@ -24,10 +22,8 @@ func (s *Server) ots(w http.ResponseWriter, r *http.Request, c *caller) error {
 		return err
 	}
 	proof, err := s.proof(r.Context(), st)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calendar.ErrUnknown) {
-		return because(err, api.ErrOTSNotFound, "No OTS payload is currently available for the referenced timestamp.")
-	} else if err != nil {
-		return refused(err)
+	if err != nil {
+		return refusedProof(err)
 	}
 	targets, err := s.config.Store.Targets(r.Context())
 	if err != nil {
@@ -43,28 +39,33 @@ func (s *Server) ots(w http.ResponseWriter, r *http.Request, c *caller) error {
 	return httpkit.WriteBody(w, r, http.StatusOK, proof)
 }
 
+// evidence answers with the proof, the certificate and how to verify them.
+func (s *Server) evidence(w http.ResponseWriter, r *http.Request, c *caller) error {
+	st, err := s.stamp(r, c)
+	if err != nil {
+		return err
+	}
+	name, file, err := s.config.Evidence(r.Context(), st)
+	if err != nil {
+		return refusedProof(err)
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", disposition(name))
+	return httpkit.WriteBody(w, r, http.StatusOK, file)
+}
+
+// refusedProof is the answer when there is no proof to give.
+func refusedProof(err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calendar.ErrUnknown) {
+		return because(err, api.ErrOTSNotFound, "No OTS payload is currently available for the referenced timestamp.")
+	}
+	return refused(err)
+}
+
 // proof is the .ots file of a stamp: complete, or with the promise of this calendar until it is.
 func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
-	leaves, err := s.config.Store.BatchLeaves(ctx, st.Position)
-	if err != nil {
-		return nil, err
-	}
-	path, entry, err := st.Path(leaves)
-	if err != nil {
-		return nil, err
-	}
-	proof, err := s.config.Proofs.Proof(ctx, entry[:])
-	if err != nil {
-		return nil, err
-	}
-	timestamp := ots.New(path, s.pending)
-	if proof.State == calendar.Confirmed {
-		// In wire form a path is followed by the timestamp of what it leads to.
-		if timestamp, err = ots.ParseTimestamp(append(path.Bytes(), proof.Timestamp...), len(st.SHA256)); err != nil {
-			return nil, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
-		}
-	}
-	return (&ots.File{HashOp: ots.OpSHA256, Digest: st.SHA256[:], Timestamp: timestamp}).AppendBinary(nil)
+	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st)
+	return file, err
 }
 
 func testNetwork(targets []anchor.Status) bool {

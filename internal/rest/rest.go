@@ -6,6 +6,8 @@
 //	GET   /api/v1/timestamps/{id}            one stamp
 //	PATCH /api/v1/timestamps/{id}            its thumbnail, and whether its certificate is public
 //	GET   /api/v1/timestamps/{id}/ots        its proof
+//	GET   /api/v1/timestamps/{id}/evidence.zip
+//	                                         its proof, its certificate and how to verify them
 //	GET   /api/v1/timestamps/{id}/thumbnail  its thumbnail
 //	GET   /api/v1/hashes/{sha256}            the account's stamp of a hash
 //	GET   /api/v1/usage                      the account's quota
@@ -93,6 +95,8 @@ type Config struct {
 	Store  Store
 	Keeper Keeper
 	Proofs Proofs
+	// Evidence makes a ZIP file of all there is of a stamp, for its owner.
+	Evidence func(ctx context.Context, st account.Stamp) (name string, file []byte, err error)
 
 	// Log receives a line for each request that changed something or was refused. Default slog.Default().
 	Log *slog.Logger
@@ -127,8 +131,8 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("public address %q: %w", config.URI, err)
 	}
-	if config.KeyPrefix == "" || config.Store == nil || config.Keeper == nil || config.Proofs == nil {
-		return nil, errors.New("the REST API needs a key prefix, a store, a keeper and proofs")
+	if config.KeyPrefix == "" || config.Store == nil || config.Keeper == nil || config.Proofs == nil || config.Evidence == nil {
+		return nil, errors.New("the REST API needs a key prefix, a store, a keeper, proofs and evidence")
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
@@ -143,6 +147,7 @@ func New(config Config) (*Server, error) {
 		s.route("timestamps/batch", "rest-batch", http.MethodPost, s.batch),
 		s.route("timestamps/{}", "rest-get", http.MethodGet, s.get, "rest-patch", http.MethodPatch, s.patch),
 		s.route("timestamps/{}/ots", "rest-ots", http.MethodGet, s.ots),
+		s.route("timestamps/{}/evidence.zip", "rest-evidence", http.MethodGet, s.evidence),
 		s.route("timestamps/{}/thumbnail", "rest-thumbnail", http.MethodGet, s.thumbnail),
 		s.route("hashes/{}", "rest-hash", http.MethodGet, s.hash),
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),

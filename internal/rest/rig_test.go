@@ -18,6 +18,7 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/bitcoin/ledger"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/testpg"
@@ -74,6 +75,11 @@ func newRig(t *testing.T, where string) *rig {
 		Plans: plans, KeyPrefix: testPrefix, URI: testURI, Store: db, Keeper: keeper, Proofs: calendar.New(db, calendar.Config{Log: log}), Log: log,
 		Now: func() time.Time { return time.Now().Add(time.Duration(r.clock.Load())) },
 	}
+	certificates, err := certificate.New(certificate.Config{URI: testURI, Store: db, Proofs: r.config.Proofs, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.config.Evidence = certificates.Evidence
 	r.restart(nil)
 	r.a, r.aKey = r.account("a@example.org", "fast")
 	r.b, r.bKey = r.account("b@example.org", "fast")

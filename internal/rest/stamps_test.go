@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"slices"
 	"strings"
@@ -340,6 +342,48 @@ func TestProofs(t *testing.T) {
 		want := `{"data":[{"name":"bitcoin","network":"regtest","test_network":true,"status":"ok","message":"Fine.","height":3,"confirmations":6,"updated_at":"2026-05-01T11:00:00.000Z"}]}`
 		if d := cmp.Diff(want, r.must(nil, 200, "GET", "/api/v1/targets", r.aKey, "").body); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// TestEvidence: the owner gets a ZIP file with the proof of the /ots route in it, pending and confirmed.
+func TestEvidence(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		ts := r.create(r.aKey, 0)
+		path := "/api/v1/timestamps/" + ts.ID + "/evidence.zip"
+		for _, word := range []string{"Not confirmed yet", "This file existed by"} {
+			a := r.must(nil, 200, "GET", path, r.aKey, "")
+			if a.header.Get("Content-Type") != "application/zip" || a.header.Get("Content-Disposition") != `attachment; filename="`+ts.CertificateID+`-evidence.zip"` || a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("header %v", a.header)
+			}
+			z, err := zip.NewReader(strings.NewReader(a.body), int64(len(a.body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := func(name string) string {
+				t.Helper()
+				b, err := fs.ReadFile(z, ts.CertificateID+name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(b)
+			}
+			if read(".ots") != r.must(nil, 200, "GET", ts.OTSURL, r.aKey, "").body {
+				t.Error("another proof")
+			}
+			if text := read("-verify.txt"); !strings.Contains(text, word) || !strings.Contains(text, ts.Filename) {
+				t.Errorf("the instructions: %s", text)
+			}
+			if !strings.HasPrefix(read(".pdf"), "%PDF-") {
+				t.Error("no PDF")
+			}
+			r.confirm()
+		}
+		if head := r.do("HEAD", path, r.aKey, ""); head.status != 200 || head.body != "" {
+			t.Errorf("HEAD: %d", head.status)
+		}
+		if a := r.do("GET", "/api/v1/timestamps/nonsense/evidence.zip", r.aKey, ""); a.status != 400 || !strings.Contains(a.body, "INVALID_ID") {
+			t.Errorf("no id: %+v", a)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
@@ -24,6 +25,7 @@ type front struct {
 	apidoc  *apidoc.Server // nil where it is not served
 	surface http.Handler
 	api     http.Handler // nil where it is not served
+	pages   http.Handler // of certificates; nil where they are not served
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -57,6 +59,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
 		f.api.ServeHTTP(w, r)
+		return
+	}
+	if f.pages != nil && certificate.Serves(r.URL.Path) {
+		f.pages.ServeHTTP(w, r)
 		return
 	}
 	f.surface.ServeHTTP(w, r)

@@ -12,19 +12,26 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/rest"
 	"github.com/datestone/datestone/internal/store"
 )
 
 // openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, and
-// the REST surface, which it returns.
-func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rate.Limiter) (http.Handler, error) {
+// the REST surface and the pages of certificates, which it returns.
+func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rate.Limiter) (api, pages http.Handler, err error) {
 	if err := checkPlansInUse(ctx, s.db, s.config); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	trusted, err := proxies(s.config.TrustedProxies)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	certificates, err := certificate.New(certificate.Config{
+		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	observe := observeKeeper(numbers.registry)
 	s.keeper = calendar.NewKeeper(s.db, calendar.Config{
@@ -37,11 +44,12 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
-	return rest.New(rest.Config{
+	api, err = rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
 		CreatesPerAddress: s.config.CreatesPerAddress,
-		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
+		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Evidence: certificates.Evidence, Log: s.log, Observe: numbers.answered,
 	})
+	return api, certificates, err
 }
 
 // observeKeeper registers the numbers of the keeper's commits, and returns what is told of each.

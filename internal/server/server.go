@@ -97,7 +97,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	if s.targets, err = c.loops(s.db, numbers.leases, s.log); err != nil {
 		return nil, err
 	}
-	api, err := s.openAccounts(ctx, numbers, bucket)
+	api, pages, err := s.openAccounts(ctx, numbers, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		}
 		listeners = append(listeners, ln)
 	}
-	public := &front{surface: surface, api: api, health: s.health}
+	public := &front{surface: surface, api: api, pages: pages, health: s.health}
 	if c.Metrics == "same" {
 		public.metrics = numbers.handler()
 	}

@@ -1,0 +1,150 @@
+package certificate
+
+import (
+	"context"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"slices"
+
+	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/page"
+)
+
+//go:embed parts.html
+var partsText string
+
+//go:embed certificate.html
+var certificateText string
+
+//go:embed verdict.html
+var verdictText string
+
+//go:embed hidden.html
+var hiddenText string
+
+//go:embed form.html
+var formText string
+
+var funcs = template.FuncMap{"moment": moment, "size": Size}
+
+var (
+	certificatePage = page.Parse("certificate", partsText+certificateText, funcs)
+	verdictPage     = page.Parse("verdict", partsText+verdictText, funcs)
+	hiddenPage      = page.Parse("hidden", hiddenText, funcs)
+	formPage        = page.Parse("form", formText, funcs)
+)
+
+// shown is a certificate on a page.
+type shown struct {
+	Title string
+	*Certificate
+	Logo    string
+	Picture string // the address of the thumbnail, or empty
+	QR      string // a path in an SVG
+	QRSize  int
+}
+
+// Mood is how the status looks.
+func (s shown) Mood() string {
+	switch {
+	case s.Status == Withdrawn:
+		return "bad"
+	case s.Status == Confirmed && !s.TestNetwork:
+		return "good"
+	}
+	return "wait"
+}
+
+// Link leads from a page under /cert/ or /verify/ to a form of the certificate, wherever a proxy has put the pages.
+func (s shown) Link(suffix string) string { return ".." + s.path(suffix) }
+
+func show(c *Certificate, title string) (shown, string, error) {
+	view := shown{Title: title, Certificate: c}
+	code, err := encodeQR(c.Address())
+	if err != nil {
+		return view, "", err
+	}
+	view.QR, view.QRSize = code.path(), len(code)+2*quiet
+	var source string
+	view.Logo, source = c.logo()
+	if c.Thumbnail != nil {
+		view.Picture = view.Link("/thumbnail")
+	}
+	return view, source, nil
+}
+
+func (s *Server) writeShown(w http.ResponseWriter, r *http.Request, t *template.Template, c *Certificate, title string) error {
+	view, logo, err := show(c, title)
+	if err != nil {
+		return err
+	}
+	body, err := page.Render(t, view)
+	if err != nil {
+		return err
+	}
+	if logo != "" {
+		page.Secure(w.Header(), logo)
+	} else {
+		page.Secure(w.Header())
+	}
+	return page.Serve(w, r, body)
+}
+
+func (s *Server) writeCertificate(w http.ResponseWriter, r *http.Request, c *Certificate) error {
+	return s.writeShown(w, r, certificatePage, c, "Certificate "+c.ID)
+}
+
+func (s *Server) writeVerdict(w http.ResponseWriter, r *http.Request, c *Certificate) error {
+	return s.writeShown(w, r, verdictPage, c, "There is a certificate of this file")
+}
+
+// hidden is the page of what is not public and of what does not exist. It knows nothing but what was asked.
+type hidden struct {
+	Title       string
+	TestNetwork bool
+	ID          string // of a certificate
+	SHA256      string
+	Tried       bool // a digest was given
+	Malformed   bool
+}
+
+func (s *Server) writeHidden(w http.ResponseWriter, r *http.Request, h hidden) (err error) {
+	if h.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+		return err
+	}
+	body, err := page.Render(hiddenPage, h)
+	if err != nil {
+		return err
+	}
+	return page.Write(w, r, http.StatusNotFound, body)
+}
+
+// form is where to type an id or a digest.
+type form struct {
+	Title       string
+	TestNetwork bool
+	ID, SHA256  string
+	Wrong       bool
+}
+
+func (s *Server) writeForm(w http.ResponseWriter, r *http.Request, f form) (err error) {
+	if f.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+		return err
+	}
+	body, err := page.Render(formPage, f)
+	if err != nil {
+		return err
+	}
+	return page.Write(w, r, http.StatusOK, body)
+}
+
+// testNetwork says whether a target is on a network without value.
+func (s *Server) testNetwork(ctx context.Context) (bool, error) {
+	targets, err := s.config.Store.Targets(ctx)
+	return anyTest(targets), err
+}
+
+func anyTest(targets []anchor.Status) bool {
+	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork })
+}
