@@ -54,7 +54,7 @@ func (c *Certificate) Instructions() string {
 	line("Status                 %s", c.StatusText())
 	if c.Block != nil {
 		line("Time of the block      %s", moment(c.Block.BlockTime))
-		line("Block                  %d of %s", c.Block.Height, c.Chain)
+		line("Block                  %s", c.BlockText())
 		line("                       %s", c.BlockHash())
 		line("Transaction            %s", c.Block.Ref)
 	}

@@ -43,7 +43,11 @@ type shown struct {
 	Picture string // the address of the thumbnail, or empty
 	QR      string // a path in an SVG
 	QRSize  int
+	Asked   string // the digest that was asked for, or what was typed in its place; empty without
 }
+
+// Other says that a digest was asked for and is not that of the certificate.
+func (s shown) Other() bool { return s.Asked != "" && s.Asked != s.SHA256 }
 
 // Mood is how the status looks.
 func (s shown) Mood() string {
@@ -59,8 +63,8 @@ func (s shown) Mood() string {
 // Link leads from a page under /cert/ or /verify/ to a form of the certificate, wherever a proxy has put the pages.
 func (s shown) Link(suffix string) string { return ".." + s.path(suffix) }
 
-func show(c *Certificate, title string) (shown, string, error) {
-	view := shown{Title: title, Certificate: c}
+func show(c *Certificate, title, asked string) (shown, string, error) {
+	view := shown{Title: title, Certificate: c, Asked: asked}
 	code, err := encodeQR(c.Address())
 	if err != nil {
 		return view, "", err
@@ -74,8 +78,8 @@ func show(c *Certificate, title string) (shown, string, error) {
 	return view, source, nil
 }
 
-func (s *Server) writeShown(w http.ResponseWriter, r *http.Request, t *template.Template, c *Certificate, title string) error {
-	view, logo, err := show(c, title)
+func (s *Server) writeShown(w http.ResponseWriter, r *http.Request, t *template.Template, c *Certificate, title, asked string) error {
+	view, logo, err := show(c, title, asked)
 	if err != nil {
 		return err
 	}
@@ -91,12 +95,12 @@ func (s *Server) writeShown(w http.ResponseWriter, r *http.Request, t *template.
 	return page.Serve(w, r, body)
 }
 
-func (s *Server) writeCertificate(w http.ResponseWriter, r *http.Request, c *Certificate) error {
-	return s.writeShown(w, r, certificatePage, c, "Certificate "+c.ID)
+func (s *Server) writeCertificate(w http.ResponseWriter, r *http.Request, c *Certificate, asked string) error {
+	return s.writeShown(w, r, certificatePage, c, "Certificate "+c.ID, asked)
 }
 
 func (s *Server) writeVerdict(w http.ResponseWriter, r *http.Request, c *Certificate) error {
-	return s.writeShown(w, r, verdictPage, c, "There is a certificate of this file")
+	return s.writeShown(w, r, verdictPage, c, "There is a certificate of this file", c.SHA256)
 }
 
 // hidden is the page of what is not public and of what does not exist. It knows nothing but what was asked.

@@ -64,7 +64,7 @@ func TestStatus(t *testing.T) {
 		r.contains("the proof of a confirmed stamp", attestations(), "BitcoinBlockHeaderAttestation(900001)", "-"+testURI)
 
 		r.withdraw()
-		r.contains("withdrawn", unmarked(r.get(200, path).body), "The confirmation was withdrawn", "left the chain on 2 May 2026, 07:30:15 UTC", "withdrawn, pending again", "Nothing yet that could", "-existed by")
+		r.contains("withdrawn", unmarked(r.get(200, path).body), "The confirmation was withdrawn", "left the chain on 2 May 2026, 07:30:15 UTC", "900001 of the Bitcoin blockchain, which it is no longer in", "withdrawn, pending again", "Nothing yet that could", "-existed by")
 		r.contains("the proof of a withdrawn stamp", attestations(), testURI, "-Bitcoin")
 		later := r.stamp(r.a, "later", "later.pdf")
 		r.contains("made after what was withdrawn", unmarked(r.get(200, pathOf(later, "")).body), "Not confirmed yet", "-withdrawn")
@@ -226,7 +226,12 @@ func TestVerify(t *testing.T) {
 		r.publish(first, nil)
 		r.contains("both are public", r.get(200, path).body, first.Certificate, "first.pdf", "-second")
 		// Who has the file sees each certificate by its own id, and no other by it.
-		r.contains("the second by its id", r.get(200, "/cert/"+second.Certificate).body, "second.pdf", "-first.pdf")
+		r.contains("the second by its id", r.get(200, "/cert/"+second.Certificate).body, "second.pdf", "-first.pdf", "-is of another file", "-that you gave")
+		// Who asks with a digest is told whether it is that of the certificate.
+		r.contains("with its digest", r.get(200, pathOf(second, "")).body, "that you gave is the one", "-is of another file")
+		for _, other := range []string{strings.Repeat("0f", 32), "nonsense"} {
+			r.contains("with another digest", r.get(200, "/cert/"+second.Certificate+"?sha256="+other).body, "This certificate is of another file", other, "-that you gave is the one")
+		}
 	})
 }
 

@@ -189,7 +189,7 @@ func (d *drawing) facts(c *Certificate) {
 	d.fact("Status", c.StatusText(), regular)
 	if c.Block != nil {
 		d.fact("Time of the block", moment(c.Block.BlockTime), regular)
-		d.fact("Block", c.height()+" of "+c.Chain, regular)
+		d.fact("Block", c.BlockText(), regular)
 		d.fact("", c.BlockHash(), mono)
 		d.fact("Transaction", c.Block.Ref, mono)
 	}

@@ -203,7 +203,7 @@ func (s *Server) getCertificate(w http.ResponseWriter, r *http.Request) error {
 	case "/thumbnail":
 		return thumbnail(w, r, c)
 	}
-	return s.writeCertificate(w, r, c)
+	return s.writeCertificate(w, r, c, text)
 }
 
 // up leads from a path to the root of the pages.

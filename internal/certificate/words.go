@@ -41,10 +41,19 @@ func (c *Certificate) Lead() string {
 		return fmt.Sprintf("The fingerprint of the file is in block %s of %s, made on %s. It counts as confirmed when the block is %d blocks deep; it was %d deep on %s.",
 			c.height(), c.Chain, moment(c.Block.BlockTime), c.Needed, c.Block.Depth(), minute(c.AsOf))
 	case Withdrawn:
-		return fmt.Sprintf("This certificate was confirmed by block %s of %s. That block left the chain on %s. The fingerprint is still in the log of this service, and a later block will confirm it.",
+		return fmt.Sprintf("This certificate was confirmed by block %s of %s. That block left the chain on %s. The fingerprint is still in the log of this service, and a later block will confirm it. A proof that was downloaded before does not hold any more.",
 			c.height(), c.Chain, moment(c.Block.Changed))
 	}
 	return fmt.Sprintf("The service has received the fingerprint of the file and keeps it in its log. It becomes a proof when a block of %s carries it and is deep enough, usually within hours.", c.Chain)
+}
+
+// BlockText is the block and its chain.
+func (c *Certificate) BlockText() string {
+	text := c.height() + " of " + c.Chain
+	if c.Status == Withdrawn {
+		text += ", which it is no longer in"
+	}
+	return text
 }
 
 func (c *Certificate) height() string { return strconv.FormatInt(c.Block.Height, 10) }
