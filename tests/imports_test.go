@@ -150,6 +150,7 @@ var allowed = map[string]map[string]string{
 		"internal/logtree":  "the number of epochs and of their entries",
 	},
 	"tests/load": {
+		"internal/account": "it makes an account with stamps",
 		"internal/httpkit": "the bare handler listens as the service does",
 		"internal/logtree": "it fills a log",
 		"internal/store":   "it fills a log",

@@ -72,9 +72,9 @@ A stamp that is kept for the account, through the REST API that URI/developers d
     -d '{"sha256_hash":"'$(sha256sum hello.txt | cut -c 1-64)'","filename":"hello.txt","file_size_bytes":6}'
   datestoned account usage ACCOUNT --data DIR/calendar
 
-Where a browser shows its certificate to people who have the file:
+Where a browser shows its certificate:
 
-  echo $(curl -s URI/api/v1/hashes/$(sha256sum hello.txt | cut -c 1-64) -H 'Authorization: Bearer APIKEY' | grep -o 'http[^"]*/cert/[^"]*')?sha256=$(sha256sum hello.txt | cut -c 1-64)
+  curl -s URI/api/v1/hashes/$(sha256sum hello.txt | cut -c 1-64) -H 'Authorization: Bearer APIKEY' | grep -o 'http[^"]*/cert/[^"]*'
 
 With the Python client (package opentimestamps-client):
 

@@ -6,12 +6,11 @@
 //	GET /cert/{TS-XXXXXX}.ots         the proof
 //	GET /cert/{TS-XXXXXX}.zip         the proof, the PDF and how to verify them
 //	GET /cert/{TS-XXXXXX}/thumbnail   the owner's picture of the file
-//	GET /verify/{sha256}              whether there is a public certificate of a digest, and what it says
+//	GET /verify/{sha256}              whether there is a certificate of a digest, and what it says
 //	GET /cert, /verify                forms that lead to these
 //
-// Who may read what: a certificate is shown to everybody when its owner made it public. Otherwise it is shown to who
-// adds the digest, ?sha256=, and so has the file or had it; then without what the owner said of the file. To all others
-// a certificate that is not public and one that does not exist are the same page.
+// With ?sha256= a page says whether that is the digest of the certificate. What the owner said of the file (its name,
+// size and type, the branding, the picture) is shown only when the owner made the certificate public.
 package certificate
 
 import (
@@ -66,16 +65,12 @@ type Certificate struct {
 	Thumbnail []byte
 }
 
-// Address is where the certificate is shown: to everybody when it is public, otherwise because it has the digest.
+// Address is where the certificate is shown.
 func (c *Certificate) Address() string { return c.Service + c.path("") }
 
 // path leads to a form of the certificate, such as ".pdf".
 func (c *Certificate) path(suffix string) string {
-	path := prefix + c.ID + suffix
-	if !c.Public {
-		path += "?sha256=" + c.SHA256
-	}
-	return path
+	return prefix + c.ID + suffix
 }
 
 // FileName is the name of a file about the certificate: ASCII that every system takes.

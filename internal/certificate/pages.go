@@ -20,8 +20,8 @@ var certificateText string
 //go:embed verdict.html
 var verdictText string
 
-//go:embed hidden.html
-var hiddenText string
+//go:embed none.html
+var noneText string
 
 //go:embed form.html
 var formText string
@@ -31,7 +31,7 @@ var funcs = template.FuncMap{"moment": moment, "size": Size}
 var (
 	certificatePage = page.Parse("certificate", partsText+certificateText, funcs)
 	verdictPage     = page.Parse("verdict", partsText+verdictText, funcs)
-	hiddenPage      = page.Parse("hidden", hiddenText, funcs)
+	nonePage        = page.Parse("none", noneText, funcs)
 	formPage        = page.Parse("form", formText, funcs)
 )
 
@@ -103,21 +103,19 @@ func (s *Server) writeVerdict(w http.ResponseWriter, r *http.Request, c *Certifi
 	return s.writeShown(w, r, verdictPage, c, "There is a certificate of this file", c.SHA256)
 }
 
-// hidden is the page of what is not public and of what does not exist. It knows nothing but what was asked.
-type hidden struct {
+// none is the page of what does not exist.
+type none struct {
 	Title       string
 	TestNetwork bool
 	ID          string // of a certificate
 	SHA256      string
-	Tried       bool // a digest was given
-	Malformed   bool
 }
 
-func (s *Server) writeHidden(w http.ResponseWriter, r *http.Request, h hidden) (err error) {
-	if h.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+func (s *Server) writeNone(w http.ResponseWriter, r *http.Request, n none) (err error) {
+	if n.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
 		return err
 	}
-	body, err := page.Render(hiddenPage, h)
+	body, err := page.Render(nonePage, n)
 	if err != nil {
 		return err
 	}

@@ -268,7 +268,7 @@ func TestEvidence(t *testing.T) {
 			if files[0].body != r.get(200, pathOf(st, ".ots")).body {
 				t.Error("another proof")
 			}
-			want := []string{status, "CON:plan?.pdf", digestOf(st), testURI + "/cert/" + st.Certificate + "?sha256=" + digestOf(st)}
+			want := []string{status, "CON:plan?.pdf", digestOf(st), testURI + "/cert/" + st.Certificate}
 			r.contains("the PDF", pdfText(t, []byte(files[1].body)), want[:3]...)
 			r.contains("the instructions", files[2].body, append(want, "sha256sum FILE", "\r\n", "-\n\n")...)
 			r.mine(1)

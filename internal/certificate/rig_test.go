@@ -158,10 +158,8 @@ func (r *rig) contains(where, text string, want ...string) {
 
 func digestOf(st account.Stamp) string { return hex.EncodeToString(st.SHA256[:]) }
 
-// pathOf is where a certificate is, for who has the file.
-func pathOf(st account.Stamp, suffix string) string {
-	return "/cert/" + st.Certificate + suffix + "?sha256=" + digestOf(st)
-}
+// pathOf is where a certificate is.
+func pathOf(st account.Stamp, suffix string) string { return "/cert/" + st.Certificate + suffix }
 
 // mine puts the head of the log into a block; it counts once it is as deep as required.
 func (r *rig) mine(required int64) (ref string) {

@@ -30,10 +30,10 @@ type Store interface {
 	Log
 }
 
-// Stamps finds what may be shown. What may not be is store.ErrNotFound, like what does not exist.
+// Stamps finds stamps by what a person has of them.
 type Stamps interface {
-	ShownStamp(ctx context.Context, certificate string, digest []byte) (account.Stamp, error)
-	PublicStamp(ctx context.Context, digest [32]byte) (account.Stamp, error)
+	StampByCertificate(ctx context.Context, certificate string) (account.Stamp, error)
+	StampOfDigest(ctx context.Context, digest [32]byte) (account.Stamp, error)
 	BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error)
 }
 
@@ -80,7 +80,7 @@ const (
 	// readWithin bounds what a request may ask of the store.
 	readWithin = 10 * time.Second
 	// lookupsPerSite is how many certificates and digests an address may ask for in a minute. Ids are random and at most
-	// one in a hundred is in use, so with this nobody finds what is public by trying.
+	// one in a hundred is in use, so with this nobody finds many by trying.
 	lookupsPerSite = 60
 	// documentsAtOnce is how many PDFs are made at a time: each takes 20 to 60 milliseconds and, with the large fonts,
 	// 45 megabytes.
@@ -183,9 +183,9 @@ func (s *Server) getCertificate(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(w, r); err != nil {
 		return err
 	}
-	st, err := s.config.Store.ShownStamp(r.Context(), id, digest)
+	st, err := s.config.Store.StampByCertificate(r.Context(), id)
 	if errors.Is(err, store.ErrNotFound) {
-		return s.writeHidden(w, r, hidden{Title: "Nothing public here", ID: id, Tried: text != "", Malformed: text != "" && !ok})
+		return s.writeNone(w, r, none{Title: "There is no such certificate", ID: id})
 	} else if err != nil {
 		return err
 	}
@@ -243,9 +243,9 @@ func (s *Server) getVerify(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(w, r); err != nil {
 		return err
 	}
-	st, err := s.config.Store.PublicStamp(r.Context(), [32]byte(digest))
+	st, err := s.config.Store.StampOfDigest(r.Context(), [32]byte(digest))
 	if errors.Is(err, store.ErrNotFound) {
-		return s.writeHidden(w, r, hidden{Title: "No public certificate of this file", SHA256: text})
+		return s.writeNone(w, r, none{Title: "No certificate of this file", SHA256: text})
 	} else if err != nil {
 		return err
 	}

@@ -8,18 +8,10 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 )
 
-// ShownStamp is the stamp of a certificate that may be shown to whoever asks: one that its owner made public, or one
-// whose digest the caller knows. Every other is ErrNotFound, as is one that does not exist. digest may be nil.
-func (db *DB) ShownStamp(ctx context.Context, certificate string, digest []byte) (account.Stamp, error) {
-	if digest == nil {
-		return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE certificate = $1 AND public = 1`, certificate)
-	}
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE certificate = $1 AND (public = 1 OR digest = $2)`, certificate, digest)
-}
-
-// PublicStamp is the earliest stamp of a digest, in any account, whose certificate is public, or ErrNotFound.
-func (db *DB) PublicStamp(ctx context.Context, digest [32]byte) (account.Stamp, error) {
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $1 AND public = 1 ORDER BY position, leaf LIMIT 1`, digest[:])
+// StampOfDigest is the earliest stamp of a digest in any account whose certificate is public, or else the earliest, or
+// ErrNotFound.
+func (db *DB) StampOfDigest(ctx context.Context, digest [32]byte) (account.Stamp, error) {
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $1 ORDER BY public DESC, position, leaf LIMIT 1`, digest[:])
 }
 
 // Withdrawn returns, for each target that has one, the attestation of the smallest head above p that counted once and

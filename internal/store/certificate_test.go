@@ -13,8 +13,8 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 )
 
-// TestShownStamp: who does not know the digest finds public certificates only, and of a digest the earliest of them.
-func TestShownStamp(t *testing.T) {
+// TestStampOfDigest: of the stamps of a digest the earliest public one is found, or else the earliest.
+func TestStampOfDigest(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(Options) *DB) {
 		ctx := t.Context()
 		db := open(Options{})
@@ -38,14 +38,9 @@ func TestShownStamp(t *testing.T) {
 				t.Errorf("%v %s", err, d)
 			}
 		}
-		shown := func(want *account.Stamp, certificate string, digest []byte) {
-			t.Helper()
-			got, err := db.ShownStamp(ctx, certificate, digest)
-			find(want, got, err)
-		}
 		public := func(want *account.Stamp, digest [32]byte) {
 			t.Helper()
-			got, err := db.PublicStamp(ctx, digest)
+			got, err := db.StampOfDigest(ctx, digest)
 			find(want, got, err)
 		}
 		publish := func(s *account.Stamp, yes bool) {
@@ -55,23 +50,17 @@ func TestShownStamp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		shown(nil, first.Certificate, nil)
-		shown(nil, first.Certificate, other.SHA256[:])
-		shown(nil, first.Certificate, []byte{})
-		shown(&first, first.Certificate, first.SHA256[:])
-		shown(nil, "TS-ZZZZZZ", first.SHA256[:])
-		public(nil, first.SHA256)
+		public(nil, [32]byte{1})
+		public(&first, first.SHA256)
+		public(&other, other.SHA256)
 		publish(&second, true)
-		shown(&second, second.Certificate, nil)
-		shown(&second, second.Certificate, other.SHA256[:])
-		shown(nil, first.Certificate, nil)
 		public(&second, first.SHA256)
 		publish(&first, true)
 		public(&first, first.SHA256)
-		public(nil, other.SHA256)
 		publish(&first, false)
 		public(&second, first.SHA256)
-		shown(nil, first.Certificate, nil)
+		publish(&second, false)
+		public(&first, first.SHA256)
 	})
 }
 
