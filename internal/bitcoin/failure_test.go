@@ -161,6 +161,8 @@ func (r *rig) covered() {
 	}
 }
 
+var failuresStep = flag.Int("failures.step", 4, "TestFailureTable lets one in so many ConnectBlocks fail, which most of a life is made of")
+
 // Every write of the store that did not happen, or happened and was reported as failed, with and
 // without a restart after it in turn: nothing is lost, paid for twice or false.
 func TestFailureTable(t *testing.T) {
@@ -173,10 +175,10 @@ func TestFailureTable(t *testing.T) {
 				t.Parallel()
 				step, skip := 1, 0
 				switch verb {
-				case "ConnectBlock": // each use fails in one of the two ways
-					step = 2
+				case "ConnectBlock": // with 1, each use fails in one of the two ways
+					step = 2 * *failuresStep
 					if happens {
-						skip = 1
+						skip = *failuresStep
 					}
 				case "SaveStatus":
 					step = 3

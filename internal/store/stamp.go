@@ -104,11 +104,14 @@ const (
 		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires`
 )
 
-// selectWanted returns which of $3 digests, packed in $2, an account has a stamp of. The inner SELECT keeps PostgreSQL
+// askedAtOnce is how many digests one question has: SQLite copies all of them for each.
+const askedAtOnce = 256
+
+// selectWanted returns $4 and which of $3 digests, packed in $2, an account has a stamp of. The inner SELECT keeps PostgreSQL
 // from reading all stamps of an account.
 func selectWanted(e *engine) string {
 	return `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
-		SELECT CAST($1 AS BIGINT), i FROM (
+		SELECT CAST($4 AS BIGINT), i FROM (
 			SELECT i, (SELECT created FROM stamp WHERE digest = substr(CAST($2 AS ` + e.bytes + `), i * 32 + 1, 32) AND account + 0 = $1) AS created FROM wanted
 		) asked WHERE created IS NOT NULL`
 }
@@ -223,30 +226,37 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 
 // find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which.
 func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
-	var ids []int64
+	type asked struct {
+		account int64
+		digests []byte
+	}
+	var questions []asked
 	for id, o := range a.owners {
-		if o.stamps > 0 {
-			ids = append(ids, id)
+		if o.stamps == 0 {
+			continue
+		}
+		for chunk := range slices.Chunk(digests[id], 32*askedAtOnce) {
+			questions = append(questions, asked{id, chunk})
 		}
 	}
-	type place struct{ account, index int64 }
-	var found []place
-	err := a.tx.queryEach(ctx, selectWanted(a.tx.db.engine), len(ids),
-		func(i int) []any { return []any{ids[i], digests[ids[i]], len(digests[ids[i]]) / 32} },
+	var found []asked
+	err := a.tx.queryEach(ctx, selectWanted(a.tx.db.engine), len(questions),
+		func(i int) []any {
+			q := questions[i]
+			return []any{q.account, q.digests, len(q.digests) / 32, i}
+		},
 		func(row row) error {
-			var p place
-			err := row.Scan(&p.account, &p.index)
-			found = append(found, p)
+			var question, i int
+			err := row.Scan(&question, &i)
+			q := questions[question]
+			found = append(found, asked{q.account, q.digests[32*i : 32*i+32]})
 			return err
 		})
 	if err != nil {
 		return err
 	}
 	return a.tx.queryEach(ctx, selectByDigest, len(found),
-		func(i int) []any {
-			p := found[i]
-			return []any{p.account, digests[p.account][32*p.index : 32*p.index+32]}
-		},
+		func(i int) []any { return []any{found[i].account, found[i].digests} },
 		func(row row) error {
 			s, err := scanStamp(row)
 			if err == nil {
