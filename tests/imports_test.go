@@ -75,6 +75,7 @@ var allowed = map[string]map[string]string{
 		"ots":                     "the tree of a batch",
 	},
 	"internal/devchain": {},
+	"internal/egress":   {},
 	"internal/fsck": {
 		"internal/anchor":         "it recomputes attestations",
 		"internal/bitcoin/ledger": "it recomputes the coins",
@@ -144,6 +145,7 @@ var only = map[string][]string{
 	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
+	"code.dny.dev/ssrf":                   {"internal/egress"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
