@@ -111,7 +111,7 @@ type Notice struct {
 	ID       int64
 	UID      account.ID // constant for all tries
 	Account  int64
-	Stamp    account.ID // zero for those about no stamp
+	Stamp    account.ID // random for those about no stamp
 	Target   string
 	Kind     Kind
 	Ref      string // of the attestation; for trouble the code

@@ -82,6 +82,7 @@ func (db *DB) SetOperator(ctx context.Context, now time.Time, all []notify.Endpo
 		for _, e := range all {
 			if name := e.Channel + " " + e.Address; keep[name] {
 				keep[name] = false
+				e.UID = account.NewID()
 				if _, err := tx.exec(ctx, `INSERT INTO endpoint (uid, account, channel, address, kinds, secret, old_secret, old_until, state, created, slow, next, failures, failing)
 					VALUES ($1, 0, $2, $3, $4, $5, $5, 0, 0, $6, 0, 0, 0, 0)`, e.UID[:], e.Channel, e.Address, int64(notify.Set(notify.Trouble)), []byte{}, micros(now)); err != nil {
 					return err
@@ -195,8 +196,7 @@ func (t tx) deleteEndpoint(ctx context.Context, id int64) error {
 // AddTest makes a test due to an account's endpoint, and returns it. It returns notify.ErrGone for an endpoint that
 // wants no more.
 func (db *DB) AddTest(ctx context.Context, now time.Time, owner int64, uid account.ID) (notify.Notice, error) {
-	n := notify.Notice{UID: account.NewID(), Account: owner, Kind: notify.Test, Created: now}
-	n.Ref = n.UID.String()
+	n := notify.Notice{UID: account.NewID(), Account: owner, Stamp: account.NewID(), Kind: notify.Test, Created: now}
 	err := db.changeEndpoint(ctx, "testing", owner, uid, func(tx tx, id int64) error {
 		var state notify.EndpointState
 		if err := tx.row(ctx, `SELECT state FROM endpoint WHERE id = $1`, id).Scan(&state); err != nil {

@@ -190,7 +190,7 @@ func (t tx) sweep(ctx context.Context, c *cursor, first, before int64, n notice)
 			if !next.Valid {
 				return true, nil
 			}
-			c.account, c.position, c.created = next.Int64, first-1, 0
+			c.account, c.position, c.created = next.Int64, first-1, math.MaxInt64
 		}
 		listeners, err := t.listeners(ctx, c.account, heard(n.kind))
 		if err != nil {
@@ -503,7 +503,7 @@ func (db *DB) WalkTroubles(ctx context.Context, now time.Time, persists time.Dur
 			if !tell {
 				return nil
 			}
-			return tx.tellOperator(ctx, now, c.status, since)
+			return tx.tellOperator(ctx, now, c.status)
 		})
 		if err != nil {
 			return fmt.Errorf("telling of target %s: %w", c.status.Target, err)
@@ -512,13 +512,13 @@ func (db *DB) WalkTroubles(ctx context.Context, now time.Time, persists time.Dur
 	return nil
 }
 
-func (t tx) tellOperator(ctx context.Context, now time.Time, s anchor.Status, since int64) error {
+func (t tx) tellOperator(ctx context.Context, now time.Time, s anchor.Status) error {
 	listeners, err := t.listeners(ctx, 0, notify.Set(notify.Trouble))
 	if err != nil || len(listeners) == 0 {
 		return err
 	}
 	id, fresh, err := t.addNotice(ctx, notify.Notice{
-		UID: account.NewID(), Target: s.Target, Kind: notify.Trouble, Ref: fmt.Sprintf("%s %d", s.Code, since), Message: s.Message, Created: now,
+		UID: account.NewID(), Stamp: account.NewID(), Target: s.Target, Kind: notify.Trouble, Ref: string(s.Code), Message: s.Message, Created: now,
 	}, 0)
 	if err != nil || !fresh {
 		return err

@@ -44,8 +44,8 @@ CREATE TABLE notice_cursor (
 );
 
 -- What happened, once for each stamp, target and kind: ref is the attestation's, so that one that returns says
--- nothing new and another one in its place does. stands is 1 for what is confirmed and not withdrawn. stamp and
--- ref are random or the operator's where a notice is about no stamp.
+-- nothing new and another one in its place does. stands is 1 for what is confirmed and not withdrawn. stamp is
+-- random where a notice is about none.
 CREATE TABLE notice (
 	id       {{serial}},
 	uid      {{bytes}} NOT NULL UNIQUE,
