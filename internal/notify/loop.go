@@ -23,8 +23,10 @@ type Walker interface {
 type Deliveries interface {
 	// DueEndpoints are those for which something is due, the longest waiting first.
 	DueEndpoints(ctx context.Context, now time.Time, slow bool, limit int) ([]Endpoint, error)
-	// NextDelivery is the first that is due to an endpoint, and the endpoint as it is now; false when there is none.
-	NextDelivery(ctx context.Context, endpoint int64) (Endpoint, Delivery, bool, error)
+	// DueDeliveries are those that are due to an endpoint, in their order.
+	DueDeliveries(ctx context.Context, endpoint int64, limit int) ([]Delivery, error)
+	// ActiveEndpoint is an endpoint as it is now; false when it gets no notices any more.
+	ActiveEndpoint(ctx context.Context, id int64) (Endpoint, bool, error)
 	// SaveResults returns only after the results are on disk.
 	SaveResults(ctx context.Context, results []Result) error
 }
@@ -176,12 +178,14 @@ func (l *Loop) noted(ctx context.Context, err error, text string) error {
 // walk writes all notices that are due.
 func (l *Loop) walk(ctx context.Context, now time.Time) error {
 	for more := true; more && ctx.Err() == nil; {
+		began := time.Now()
 		var err error
 		if more, err = l.store.Walk(ctx, now); err != nil {
 			return err
 		}
 		if more {
 			l.awaken()
+			yield(ctx, began)
 		}
 	}
 	return l.store.WalkTroubles(ctx, now, persists)
@@ -196,6 +200,16 @@ func (l *Loop) forget(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// yield leaves the database to others for four times as long as it was used: appends wait for each transaction.
+func yield(ctx context.Context, began time.Time) {
+	timer := time.NewTimer(min(4*time.Since(began), time.Second))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 func (l *Loop) awaken() {

@@ -20,7 +20,9 @@ const (
 	// saveTogether is how many results are saved in one transaction.
 	saveTogether = 100
 	saveWithin   = 30 * time.Second
-	maxError     = 200
+	// stopWithin is how long a try may go on after the end of the loop.
+	stopWithin = 3 * time.Second
+	maxError   = 200
 )
 
 // turns says which endpoints have their turn.
@@ -129,37 +131,54 @@ func (l *Loop) give(ctx context.Context, stop context.CancelCauseFunc) (begun in
 	return begun, nil
 }
 
-// turn sends some of what is due to an endpoint, one after the other. It ends with the first failure, and for an
-// endpoint in the quick lane with the first answer that was slow. After a fault of ours the endpoint is left alone
-// for a while.
+// turn sends some of what is due to an endpoint, one after the other, and saves what became of it: a crash before that
+// has them sent again. It ends with the first failure, and for an endpoint in the quick lane with the first answer
+// that was slow. After a fault of ours the endpoint is left alone for a while.
 func (l *Loop) turn(ctx context.Context, endpoint int64, slow bool) (heldUntil time.Time, err error) {
-	began := time.Now()
-	for range turnDeliveries {
-		if ctx.Err() != nil || time.Since(began) > turnTime {
-			return heldUntil, nil
-		}
-		e, d, found, err := l.store.NextDelivery(ctx, endpoint)
-		if err != nil {
-			return l.o.Now().Add(heldFor), err
-		}
-		if !found {
-			return l.o.Now().Add(lookEvery), nil
-		}
-		result, err := l.try(ctx, e, d)
-		if err != nil {
-			if ctx.Err() != nil {
-				return heldUntil, nil
-			}
-			return l.o.Now().Add(heldFor), err
-		}
-		if err := l.save(ctx, result); err != nil {
-			return l.o.Now().Add(heldFor), err
-		}
-		if !result.Done || result.Slow && !slow {
-			return heldUntil, nil
+	hold := func(err error) (time.Time, error) { return l.o.Now().Add(heldFor), err }
+	due, err := l.store.DueDeliveries(ctx, endpoint, turnDeliveries)
+	if err != nil {
+		return hold(err)
+	}
+	if len(due) == 0 {
+		return l.o.Now().Add(lookEvery), nil
+	}
+	results, fault := l.send(ctx, endpoint, due, slow)
+	if len(results) > 0 {
+		if err := l.save(results); err != nil {
+			return hold(err)
 		}
 	}
+	if fault != nil && ctx.Err() == nil {
+		return hold(fault)
+	}
 	return heldUntil, nil
+}
+
+// send sends in order until something ends the turn. The error is a fault of ours.
+func (l *Loop) send(ctx context.Context, endpoint int64, due []Delivery, slow bool) (results []Result, err error) {
+	began := time.Now()
+	for _, d := range due {
+		if ctx.Err() != nil || time.Since(began) > turnTime {
+			return results, nil
+		}
+		e, active, err := l.store.ActiveEndpoint(ctx, endpoint)
+		if err != nil || !active {
+			return results, err
+		}
+		if len(results) > 0 {
+			e.Failures, e.Failing = 0, time.Time{}
+		}
+		r, err := l.try(ctx, e, d)
+		if err != nil {
+			return results, err
+		}
+		results = append(results, r)
+		if !r.Done || r.Slow && !slow {
+			return results, nil
+		}
+	}
+	return results, nil
 }
 
 // try sends a notice once. An error is ours and says nothing of the endpoint.
@@ -168,14 +187,18 @@ func (l *Loop) try(ctx context.Context, e Endpoint, d Delivery) (Result, error) 
 	if sender == nil {
 		return Result{}, fmt.Errorf("endpoint %v wants notices by %s, which is not set up here", e.UID, e.Channel)
 	}
-	// The end of the loop does not interrupt what was begun, which might be sent twice then.
+	// What was begun has some time to end when the loop does, or it would be sent twice.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.o.Timeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopWithin, cancel) })()
 	began := time.Now()
 	o := sender.Send(within, e, d.Notice)
 	took := time.Since(began)
-	if errors.Is(o.Err, ErrOurFault) {
+	switch {
+	case errors.Is(o.Err, ErrOurFault):
 		return Result{}, o.Err
+	case o.Err != nil && errors.Is(within.Err(), context.Canceled):
+		return Result{}, within.Err()
 	}
 	l.o.Observe(e.Channel, o.Err == nil, took)
 	r := Result{Delivery: d.ID, Endpoint: e.ID, At: l.o.Now(), Status: o.Status, Done: o.Err == nil, Gone: o.Gone, Slow: took > l.o.SlowAfter}
@@ -201,50 +224,50 @@ func plain(text string) string {
 	return text
 }
 
-// save is a result that waits to be on disk.
+// save is results that wait to be on disk.
 type save struct {
-	result Result
-	saved  chan<- error
+	results []Result
+	saved   chan<- error
 }
 
-// save returns after the result is on disk.
-func (l *Loop) save(ctx context.Context, r Result) error {
+// save returns after the results are on disk.
+func (l *Loop) save(results []Result) error {
 	saved := make(chan error, 1)
 	select {
-	case l.saves <- save{r, saved}:
+	case l.saves <- save{results, saved}:
 		return <-saved
 	case <-time.After(saveWithin):
-		return errors.New("saving what became of a notice: the database takes too long")
+		return errors.New("saving what became of notices: the database takes too long")
 	}
 }
 
 // saveAll saves results, those that wait at the same time in one transaction, until ctx ends.
 func (l *Loop) saveAll(ctx context.Context) error {
 	for {
-		var batch []save
+		var results []Result
+		var waiting []chan<- error
+		add := func(s save) { results, waiting = append(results, s.results...), append(waiting, s.saved) }
 		select {
 		case <-ctx.Done():
 			return nil
 		case s := <-l.saves:
-			batch = append(batch, s)
+			add(s)
 		}
-		for more := true; more && len(batch) < saveTogether; {
+		for more := true; more && len(results) < saveTogether; {
 			select {
 			case s := <-l.saves:
-				batch = append(batch, s)
+				add(s)
 			default:
 				more = false
 			}
 		}
-		results := make([]Result, len(batch))
-		for i, s := range batch {
-			results[i] = s.result
-		}
+		began := time.Now()
 		within, cancel := context.WithTimeout(ctx, saveWithin)
 		err := l.store.SaveResults(within, results)
 		cancel()
-		for _, s := range batch {
-			s.saved <- err
+		for _, saved := range waiting {
+			saved <- err
 		}
+		yield(ctx, began)
 	}
 }

@@ -23,19 +23,10 @@ const (
 	deliverySteps = 1000
 )
 
-// NextDelivery is the first delivery that is due to an endpoint, and the endpoint as it is now; false when there is
-// none, or when the endpoint gets no notices any more.
-func (db *DB) NextDelivery(ctx context.Context, endpoint int64) (notify.Endpoint, notify.Delivery, bool, error) {
-	e, err := db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.id = $1 AND e.state = 0`, endpoint)
-	if err != nil || len(e) == 0 {
-		return notify.Endpoint{}, notify.Delivery{}, false, err
-	}
-	d, err := db.deliveries(ctx, `SELECT `+deliveryColumns+` FROM delivery d JOIN notice n ON n.id = d.notice
-		WHERE d.endpoint = $1 AND d.state = 0 ORDER BY d.id LIMIT 1`, endpoint)
-	if err != nil || len(d) == 0 {
-		return notify.Endpoint{}, notify.Delivery{}, false, err
-	}
-	return e[0], d[0], true, nil
+// DueDeliveries are up to limit deliveries that are due to an endpoint, in their order.
+func (db *DB) DueDeliveries(ctx context.Context, endpoint int64, limit int) ([]notify.Delivery, error) {
+	return db.deliveries(ctx, `SELECT `+deliveryColumns+` FROM delivery d JOIN notice n ON n.id = d.notice
+		WHERE d.endpoint = $1 AND d.state = 0 ORDER BY d.id LIMIT $2`, endpoint, limit)
 }
 
 // Deliveries are up to limit deliveries, newest first, with the ids of their endpoints.
@@ -111,6 +102,13 @@ func (db *DB) SaveResults(ctx context.Context, results []notify.Result) error {
 	return nil
 }
 
+// Statements for each try.
+const (
+	updateDelivery = `UPDATE delivery SET state = $2, tries = tries + 1, tried = $3, status = $4, error = $5 WHERE id = $1 AND state = 0`
+	endpointTook   = `UPDATE endpoint SET slow = $2, failures = 0, failing = 0,
+		next = CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE endpoint = $1 AND state = 0) THEN CAST($3 AS BIGINT) ELSE 0 END WHERE id = $1`
+)
+
 func (t tx) saveResult(ctx context.Context, r notify.Result) error {
 	// Whoever makes something due to the endpoint waits for the row, so that none is overlooked below.
 	var state notify.EndpointState
@@ -127,7 +125,7 @@ func (t tx) saveResult(ctx context.Context, r notify.Result) error {
 	case r.Gone:
 		done = notify.Parked
 	}
-	if _, err := t.exec(ctx, `UPDATE delivery SET state = $2, tries = tries + 1, tried = $3, status = $4, error = $5 WHERE id = $1 AND state = 0`,
+	if _, err := t.exec(ctx, updateDelivery,
 		r.Delivery, int(done), micros(r.At), r.Status, r.Error); err != nil {
 		return err
 	}
@@ -136,9 +134,7 @@ func (t tx) saveResult(ctx context.Context, r notify.Result) error {
 		return err
 	}
 	if r.Done {
-		_, err := t.exec(ctx, `UPDATE endpoint SET slow = $2, failures = 0, failing = 0,
-			next = CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE endpoint = $1 AND state = 0) THEN CAST($3 AS BIGINT) ELSE 0 END WHERE id = $1`,
-			r.Endpoint, flag(r.Slow), micros(r.At))
+		_, err := t.exec(ctx, endpointTook, r.Endpoint, flag(r.Slow), micros(r.At))
 		return err
 	}
 	if _, err := t.exec(ctx, `UPDATE delivery SET state = 2 WHERE id IN

@@ -109,6 +109,15 @@ func (db *DB) Endpoint(ctx context.Context, uid account.ID) (notify.Endpoint, er
 	return all[0], nil
 }
 
+// ActiveEndpoint is the endpoint as it is now; false when it gets no notices any more.
+func (db *DB) ActiveEndpoint(ctx context.Context, id int64) (notify.Endpoint, bool, error) {
+	all, err := db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.id = $1 AND e.state = 0`, id)
+	if err != nil || len(all) == 0 {
+		return notify.Endpoint{}, false, err
+	}
+	return all[0], true, nil
+}
+
 // Endpoints are up to limit endpoints of an account, oldest first.
 func (db *DB) Endpoints(ctx context.Context, owner int64, limit int) ([]notify.Endpoint, error) {
 	return db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.account = $1 AND e.state <> 2 ORDER BY e.id LIMIT $2`, owner, limit)

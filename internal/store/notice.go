@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// walkStamps and walkAccounts bound what one transaction of the walker looks at.
-	walkStamps   = 200
+	// walkStamps and walkAccounts bound what one transaction of the walker looks at: appends wait for it.
+	walkStamps   = 50
 	walkAccounts = 200
 )
 
@@ -346,10 +346,17 @@ func (t tx) happened(ctx context.Context, n notice, a awaitedStamp, listeners []
 	return nil
 }
 
+// Statements that the walker runs for each stamp.
+const (
+	insertNotice = `INSERT INTO notice (uid, account, stamp, target, kind, ref, position, message, stands, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stamp, target, kind, ref) DO NOTHING RETURNING id`
+	insertDelivery = `INSERT INTO delivery (endpoint, notice, state, due, tries, tried, status, error) VALUES ($1, $2, 0, $3, 0, 0, 0, '')`
+	wakeEndpoint   = `UPDATE endpoint SET next = $2 WHERE id = $1 AND next = 0`
+)
+
 // addNotice keeps a notice, unless it was written before.
 func (t tx) addNotice(ctx context.Context, n notify.Notice, stands int) (id int64, fresh bool, err error) {
-	err = t.row(ctx, `INSERT INTO notice (uid, account, stamp, target, kind, ref, position, message, stands, created)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stamp, target, kind, ref) DO NOTHING RETURNING id`,
+	err = t.row(ctx, insertNotice,
 		n.UID[:], n.Account, n.Stamp[:], n.Target, string(n.Kind), n.Ref, int64(n.Position), n.Message, stands, micros(n.Created)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
@@ -360,10 +367,10 @@ func (t tx) addNotice(ctx context.Context, n notify.Notice, stands int) (id int6
 // addDeliveries makes a notice due to endpoints. The transaction has their rows locked.
 func (t tx) addDeliveries(ctx context.Context, now time.Time, notice int64, endpoints []int64) error {
 	for _, e := range endpoints {
-		if _, err := t.exec(ctx, `INSERT INTO delivery (endpoint, notice, state, due, tries, tried, status, error) VALUES ($1, $2, 0, $3, 0, 0, 0, '')`, e, notice, micros(now)); err != nil {
+		if _, err := t.exec(ctx, insertDelivery, e, notice, micros(now)); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE endpoint SET next = $2 WHERE id = $1 AND next = 0`, e, micros(now)); err != nil {
+		if _, err := t.exec(ctx, wakeEndpoint, e, micros(now)); err != nil {
 			return err
 		}
 	}

@@ -17,8 +17,8 @@ type tx struct {
 	hot  map[string]*sql.Stmt // by text; nil outside SQLite's writer
 }
 
-// hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
-var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead, insertStamp}
+// hotTexts are the statements of an append, and those that are run for each notice. They are prepared once, on the writer's one connection.
+var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead, insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertStamp}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again. f runs again
