@@ -128,7 +128,7 @@ func (s *Sender) body(ctx context.Context, n notify.Notice) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// sign signs with every secret of the endpoint. The error has none in it.
+// sign signs with every secret of the endpoint that signs now. The error has none in it.
 func (s *Sender) sign(h http.Header, e notify.Endpoint, n notify.Notice, now time.Time, body []byte) error {
 	var secrets []string
 	if e.Account == 0 {
@@ -139,16 +139,16 @@ func (s *Sender) sign(h http.Header, e notify.Endpoint, n notify.Notice, now tim
 		}
 		secrets = []string{s.OperatorSecret}
 	} else {
-		sealed := [][]byte{e.Secret}
-		if len(e.OldSecret) > 0 && now.Before(e.OldUntil) {
-			sealed = append(sealed, e.OldSecret)
+		secret, err := OpenSecret(s.Secrets, e.UID, e.Secret)
+		if err != nil {
+			return err
 		}
-		for _, b := range sealed {
-			secret, err := OpenSecret(s.Secrets, e.UID, b)
-			if err != nil {
-				return err
+		secrets = []string{secret}
+		if len(e.OldSecret) > 0 && now.Before(e.OldUntil) {
+			// One that cannot be read any more is what a rotation is for.
+			if old, err := OpenSecret(s.Secrets, e.UID, e.OldSecret); err == nil {
+				secrets = append(secrets, old)
 			}
-			secrets = append(secrets, secret)
 		}
 	}
 	return api.SignWebhook(h, secrets, n.UID.String(), now, body)

@@ -135,6 +135,18 @@ func TestOutcomes(t *testing.T) {
 	if len(f.asked) != asked {
 		t.Error("something was sent that could not be made")
 	}
+	// After a rotation the one that cannot be read does not matter.
+	e.OldSecret, e.OldUntil = e.Secret, now.Add(time.Hour)
+	secret := api.NewWebhookSecret()
+	e.Secret, f.answer, f.err = SealSecret(s.Secrets, e.UID, secret), egress.Answer{Status: 200}, nil
+	if o := s.Send(t.Context(), e, n); o.Err != nil {
+		t.Errorf("%+v", o)
+	} else if _, err := api.VerifyWebhookAt(now, []string{secret}, f.asked[asked].Header, []byte(f.bodies[asked])); err != nil {
+		t.Error(err)
+	}
+	if len(f.asked) != asked+1 {
+		t.Error("something was sent that could not be made")
+	}
 }
 
 func TestOperator(t *testing.T) {
