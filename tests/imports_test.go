@@ -78,6 +78,11 @@ var allowed = map[string]map[string]string{
 		"internal/notify":  "what is sent",
 		"internal/seal":    "secrets",
 	},
+	"internal/notify/letter": {
+		"internal/anchor": "the network of a target",
+		"internal/mail":   "e-mail",
+		"internal/notify": "what is sent",
+	},
 	"internal/seal": {},
 	"internal/store": {
 		"internal/account":        "values of accounts and stamps",
@@ -97,6 +102,7 @@ var allowed = map[string]map[string]string{
 		"ots":                     "it evaluates proofs",
 	},
 	"internal/httpkit": {},
+	"internal/mail":    {},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
 		"internal/calendar": "it is the calendar's surface",
@@ -122,6 +128,7 @@ var allowed = map[string]map[string]string{
 		"internal/account":        "plans are settings, and the operator's commands",
 		"internal/egress":         "wiring",
 		"internal/notify":         "wiring, and the operator's commands",
+		"internal/notify/letter":  "wiring",
 		"internal/notify/webhook": "wiring",
 		"internal/seal":           "the key for secrets",
 		"internal/rest":           "a surface",
@@ -133,6 +140,7 @@ var allowed = map[string]map[string]string{
 		"internal/fsck":           "wiring of the check",
 		"internal/httpkit":        "the listener",
 		"internal/logtree":        "the high-water mark is a head",
+		"internal/mail":           "the mail server is a setting",
 		"internal/otscal":         "a surface",
 		"internal/store":          "wiring",
 		"ots":                     "limits of the proof format at start-up",
@@ -167,6 +175,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"code.dny.dev/ssrf":                   {"internal/egress"},
+	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},

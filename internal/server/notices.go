@@ -18,7 +18,9 @@ import (
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/egress"
+	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/notify"
+	"github.com/datestone/datestone/internal/notify/letter"
 	"github.com/datestone/datestone/internal/notify/webhook"
 	"github.com/datestone/datestone/internal/rest"
 	"github.com/datestone/datestone/internal/seal"
@@ -88,7 +90,11 @@ func (c Config) egressConfig() (egress.Config, error) {
 	return e, nil
 }
 
-const webhookTimeout = 15 * time.Second
+const (
+	webhookTimeout = 15 * time.Second
+	// tryWithin bounds a try by any channel; a mail server may take longer than a webhook.
+	tryWithin = 70 * time.Second
+)
 
 // checkNotices refuses settings of notices that cannot work.
 func (c Config) checkNotices() error {
@@ -108,6 +114,16 @@ func (c Config) checkNotices() error {
 		if err := api.SignWebhook(make(http.Header), []string{c.OperatorWebhookSecret}, "check", time.Unix(0, 0), nil); err != nil {
 			return fmt.Errorf("operator_webhook_secret: %w", err)
 		}
+	}
+	client, err := c.newMail()
+	if err != nil || c.OperatorMail == "" {
+		return err
+	}
+	if client == nil {
+		return errors.New(`operator_mail is set and smtp_address is not: write the mail server's address, for example smtp_address = "mail.example.org:587"`)
+	}
+	if err := mail.CheckAddress(c.OperatorMail); err != nil {
+		return fmt.Errorf("operator_mail: %w", err)
 	}
 	return nil
 }
@@ -156,6 +172,9 @@ func (s *Server) openNotices(ctx context.Context) (n notices, err error) {
 	if s.config.OperatorWebhook != "" {
 		operator = append(operator, notify.Endpoint{Channel: notify.Webhook, Address: s.config.OperatorWebhook})
 	}
+	if s.config.OperatorMail != "" {
+		operator = append(operator, notify.Endpoint{Channel: notify.Mail, Address: s.config.OperatorMail})
+	}
 	return n, s.db.SetOperator(ctx, time.Now(), operator)
 }
 
@@ -171,12 +190,19 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		}
 		sender.Operator = operator
 	}
+	senders := map[string]notify.Sender{notify.Webhook: sender}
+	post, err := s.config.newMail()
+	if err != nil {
+		return err
+	}
+	if post != nil {
+		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Targets: s.db.Targets}
+	}
 	observe := observeNotices(numbers.registry)
 	build := func(db *store.DB) (loop, error) {
-		return notify.New(db, map[string]notify.Sender{notify.Webhook: sender}, notify.Options{Observe: observe, Log: s.log, Lost: isLost}), nil
+		return notify.New(db, senders, notify.Options{Timeout: tryWithin, Observe: observe, Log: s.log, Lost: isLost}), nil
 	}
 	if !s.db.Shared() {
-		var err error
 		n.loop, err = build(s.db)
 		return err
 	}
