@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -88,6 +89,8 @@ func (db *DB) deliveries(ctx context.Context, text string, args ...any) ([]notif
 
 // SaveResults keeps what became of tries, in one transaction.
 func (db *DB) SaveResults(ctx context.Context, results []notify.Result) error {
+	// Rows of endpoints are locked in the order of their ids; the tries of one stay in theirs.
+	results = slices.SortedStableFunc(slices.Values(results), func(a, b notify.Result) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
 	err := db.update(ctx, func(tx tx) error {
 		for _, r := range results {
 			if err := tx.saveResult(ctx, r); err != nil {
