@@ -485,3 +485,29 @@ func TestSlowEndpoint(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A loop whose lease another node has taken ends, and says why.
+func TestLostLease(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		e := r.endpoint("a")
+		r.due(e, 1)
+		stale, err := r.db.TakeLease(t.Context(), "notices", "a", -time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.db.TakeLease(t.Context(), "notices", "b", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		l := notify.New(r.db.Under(stale), map[string]notify.Sender{notify.Webhook: r}, notify.Options{
+			Log: slog.New(slog.DiscardHandler), Lost: func(err error) bool { return errors.Is(err, store.ErrLeaseLost) },
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := l.Run(ctx); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("ended with %v", err)
+		}
+		if due := r.deliveries(e, notify.Due); len(due) != 1 || due[0].Tries != 0 {
+			t.Errorf("it has saved: %+v", due)
+		}
+	})
+}

@@ -205,3 +205,38 @@ func TestSecretKey(t *testing.T) {
 		}
 	})
 }
+
+func TestSettingsOfNotices(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		says   string
+	}{
+		"the defaults": {func(*Config) {}, ""},
+		"ports and hosts": {func(c *Config) {
+			c.EgressPorts, c.EgressAllow = []string{"443", "8443"}, []string{"hooks.internal", "10.0.0.7:9000"}
+		}, ""},
+		"no port":               {func(c *Config) { c.EgressPorts = []string{"https"} }, "egress_ports"},
+		"a port too large":      {func(c *Config) { c.EgressPorts = []string{"70000"} }, "egress_ports"},
+		"no host":               {func(c *Config) { c.EgressAllow = []string{"http://hooks.internal/"} }, "egress_allow"},
+		"an operator inside":    {func(c *Config) { c.OperatorWebhook = "http://127.0.0.1:9093/alerts" }, ""},
+		"no URL":                {func(c *Config) { c.OperatorWebhook = "alerts.example.org" }, "operator_webhook"},
+		"no secret":             {func(c *Config) { c.OperatorWebhookSecret = "hunter2" }, "operator_webhook_secret"},
+		"mail without a server": {func(c *Config) { c.OperatorMail = "op@example.org" }, "smtp_address"},
+		"mail to nobody": {func(c *Config) {
+			c.OperatorMail, c.SMTPAddress, c.MailFrom = "op", "mail.example.org:587", "stamps@example.org"
+		}, "operator_mail"},
+		"mail": {func(c *Config) {
+			c.OperatorMail, c.SMTPAddress, c.MailFrom = "op@example.org", "mail.example.org:587", "stamps@example.org"
+		}, ""},
+	} {
+		config := Defaults()
+		c.change(&config)
+		err := config.checkNotices()
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error has the secret: %v", name, err)
+		}
+	}
+}

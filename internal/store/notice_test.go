@@ -581,3 +581,42 @@ func TestTroubles(t *testing.T) {
 		check()
 	})
 }
+
+// However many register at the same time, the limit holds.
+func TestRacingRegistrations(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		db := open(Options{})
+		a := newAccount(t, db, "a@example.org")
+		const limit = 3
+		errs := make(chan error)
+		for range 3 * limit {
+			go func() {
+				e := notify.Endpoint{UID: account.NewID(), Account: a.ID, Channel: notify.Webhook, Address: "https://hooks.test/", Kinds: allKinds, Secret: []byte{1}}
+				_, err := db.AddEndpoint(context.WithoutCancel(t.Context()), epoch0, e, EndpointLimits{Wide: limit, Stamp: 1, All: 10})
+				errs <- err
+			}()
+		}
+		made := 0
+		for range 3 * limit {
+			if err := <-errs; err == nil {
+				made++
+			} else if !errors.Is(err, notify.ErrLimit) {
+				t.Error(err)
+			}
+		}
+		all, err := db.Endpoints(t.Context(), a.ID, 100)
+		if err != nil || made != limit || len(all) != limit {
+			t.Errorf("%d were registered and %d are there, want %d; %v", made, len(all), limit, err)
+		}
+		if err := db.DeleteEndpoint(t.Context(), a.ID, all[0].UID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.AddEndpoint(t.Context(), epoch0, all[0], EndpointLimits{Wide: limit, Stamp: 1, All: 10}); err == nil {
+			t.Error("an id was given out twice")
+		}
+		all[0].UID = account.NewID()
+		if _, err := db.AddEndpoint(t.Context(), epoch0, all[0], EndpointLimits{Wide: limit, Stamp: 1, All: 10}); err != nil {
+			t.Errorf("after one was deleted: %v", err)
+		}
+	})
+}
