@@ -16,8 +16,8 @@ import (
 func keepMany(t testing.TB, db *DB, owner account.Account, n int) []account.Stamp {
 	t.Helper()
 	var all []account.Stamp
-	for first := 0; first < n; first += 1000 {
-		results, err := db.AppendStamps(t.Context(), epoch0, []account.Create{{Account: owner.ID, Items: items(first, min(first+1000, n)), Quota: 1 << 30}})
+	for first := 0; first < n; first += 10_000 {
+		results, err := db.AppendStamps(t.Context(), epoch0, []account.Create{{Account: owner.ID, Items: items(first, min(first+10_000, n)), Quota: 1 << 30}})
 		if err != nil || results[0].Err != nil {
 			t.Fatal(err, results)
 		}
