@@ -61,6 +61,8 @@ const (
 	EventProofUpgraded EventType = "proof.upgraded"
 	// EventTest was asked for, to try the endpoint. Its data is empty.
 	EventTest EventType = "webhook.test"
+	// EventTarget tells the operator that a target's state is another one.
+	EventTarget EventType = "target.status"
 )
 
 // EventTypes are the types that an endpoint can be registered for.
@@ -84,6 +86,9 @@ type EventData struct {
 	Timestamp   *Timestamp        `json:"timestamp,omitempty"` // as the API gives it at the time of sending
 	Target      string            `json:"target,omitempty"`    // the name of a [Target]
 	Attestation *EventAttestation `json:"attestation,omitempty"`
+	// Status and Message are a target's, for the operator.
+	Status  string `json:"status,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // EventAttestation is where a target holds the timestamp.

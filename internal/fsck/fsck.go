@@ -65,12 +65,20 @@ const rowsAtOnce = 5000
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkLog, c.checkClaims} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkLog, c.checkClaims, c.checkNotices} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
+}
+
+func (c *checker) checkNotices(ctx context.Context) error {
+	wrong, err := c.db.CheckNotices(ctx, MaxProblems)
+	for _, text := range wrong {
+		c.report.problem("notices", "%s", text)
+	}
+	return err
 }
 
 func short(h [32]byte) string { return hex.EncodeToString(h[:8]) + ".." }

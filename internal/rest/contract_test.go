@@ -316,6 +316,10 @@ func TestMatrix(t *testing.T) {
 		}
 		r.aKey = old
 		id := "/api/v1/timestamps/" + mine.ID
+		r.withWebhooks()
+		var hook api.Webhook
+		r.must(&hook, 201, "POST", "/api/v1/webhooks", r.aKey, hookBody)
+		hooks := "/api/v1/webhooks/" + hook.ID
 		for _, route := range []struct {
 			method, path, body string
 			foreign            int // what another tenant gets
@@ -332,6 +336,13 @@ func TestMatrix(t *testing.T) {
 			{"GET", "/api/v1/usage", "", 200},
 			{"POST", "/api/v1/verify", "not a proof", 400},
 			{"GET", "/api/v1/targets", "", 200},
+			{"POST", "/api/v1/webhooks", hookBody, 201},
+			{"GET", "/api/v1/webhooks", "", 200},
+			{"GET", hooks, "", 404},
+			{"POST", hooks + "/rotate", "", 404},
+			{"POST", hooks + "/test", "", 404},
+			{"GET", hooks + "/deliveries", "", 404},
+			{"DELETE", hooks, "", 404},
 		} {
 			t.Run(route.method+" "+route.path, func(t *testing.T) {
 				for name, c := range map[string]struct {
@@ -352,13 +363,17 @@ func TestMatrix(t *testing.T) {
 					}
 				}
 				got := r.do(route.method, route.path, r.bKey, route.body)
-				if got.status != route.foreign || strings.Contains(got.body, mine.ID) {
+				if got.status != route.foreign || strings.Contains(got.body, mine.ID) || strings.Contains(got.body, hook.ID) {
 					t.Errorf("another tenant: %d %s", got.status, got.body)
 				}
 			})
 		}
 		if st := r.stored(mine.ID); st.Public {
 			t.Error("another tenant made the certificate public")
+		}
+		var after api.Webhook
+		if r.must(&after, 200, "GET", hooks, r.aKey, ""); after.OldSecretUntil != nil || after.NextAttemptAt != nil {
+			t.Errorf("another tenant rotated or tested the webhook: %+v", after)
 		}
 		var list api.List
 		r.must(&list, 200, "GET", "/api/v1/timestamps", r.aKey, "")

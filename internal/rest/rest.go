@@ -13,6 +13,12 @@
 //	GET   /api/v1/usage                      the account's quota
 //	POST  /api/v1/verify                     what can be said here of a proof
 //	GET   /api/v1/targets                    the health of what the service anchors in
+//	POST  /api/v1/webhooks                   registers a URL that is told what happens
+//	GET   /api/v1/webhooks                   the account's webhooks
+//	GET   /api/v1/webhooks/{id}              one webhook, and DELETE
+//	POST  /api/v1/webhooks/{id}/rotate       gives it another secret
+//	POST  /api/v1/webhooks/{id}/test         has a test sent to it
+//	GET   /api/v1/webhooks/{id}/deliveries   what was sent to it, and what is due
 //
 // A request is checked in this order: key, plan, idempotency key, rates, JSON, fields, and in the transaction that
 // keeps it the account, idempotency, duplicates and quota. The answers' types and error codes are package api's.
@@ -37,6 +43,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seal"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -45,6 +52,7 @@ import (
 type Store interface {
 	Accounts
 	Stamps
+	Endpoints
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
@@ -97,6 +105,11 @@ type Config struct {
 	Proofs Proofs
 	// Evidence makes a ZIP file of all there is of a stamp, for its owner.
 	Evidence func(ctx context.Context, st account.Stamp) (name string, file []byte, err error)
+
+	// Secrets encrypts those of webhooks, and CheckURL says what is wrong with a webhook's URL. Without them there
+	// are no webhooks.
+	Secrets  *seal.Key
+	CheckURL func(url string) error
 
 	// Log receives a line for each request that changed something or was refused. Default slog.Default().
 	Log *slog.Logger
@@ -153,6 +166,11 @@ func New(config Config) (*Server, error) {
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),
 		s.route("verify", "rest-verify", http.MethodPost, s.verify),
 		s.route("targets", "rest-targets", http.MethodGet, s.targets),
+		s.route("webhooks", "rest-webhooks", http.MethodGet, s.webhooks, "rest-webhook-create", http.MethodPost, s.createWebhook),
+		s.route("webhooks/{}", "rest-webhook", http.MethodGet, s.webhook, "rest-webhook-delete", http.MethodDelete, s.deleteWebhook),
+		s.route("webhooks/{}/rotate", "rest-webhook-rotate", http.MethodPost, s.rotateWebhook),
+		s.route("webhooks/{}/test", "rest-webhook-test", http.MethodPost, s.testWebhook),
+		s.route("webhooks/{}/deliveries", "rest-webhook-deliveries", http.MethodGet, s.deliveries),
 	}
 	s.handler = httpkit.Identified(http.HandlerFunc(s.serve))
 	return s, nil

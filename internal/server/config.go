@@ -72,6 +72,23 @@ type Config struct {
 	// What a key may do is its plan's.
 	CreatesPerAddress int `toml:"creates_per_address"`
 
+	// The file with the key that encrypts the secrets of webhooks in the database: 32 bytes in base64, mode
+	// 0600. The default is secret.key in the data folder, made at the first start over a database file.
+	// Nodes that share a database need the same. Keep a copy with your backups.
+	SecretKeyFile string `toml:"secret_key_file"`
+	// The ports that the URL of a webhook may name. The default is 80 and 443.
+	EgressPorts []string `toml:"egress_ports"`
+	// The hosts inside your network that the URL of a webhook may name all the same, as host or host:port.
+	// All other addresses inside are refused.
+	EgressAllow []string `toml:"egress_allow"`
+	// Where the operator hears of a target whose state has changed for longer than two minutes: a URL that
+	// gets a webhook of the type target.status.
+	OperatorWebhook string `toml:"operator_webhook"`
+	// The secret that signs what is sent to operator_webhook, whsec_ and base64. Without it the webhooks
+	// are not signed.
+	OperatorWebhookSecret string `toml:"operator_webhook_secret"`
+	// Where the operator hears of the same by e-mail. It needs a mail server.
+	OperatorMail string `toml:"operator_mail"`
 	// The mail server that sends notices, host:port. Without one no e-mail is sent.
 	SMTPAddress string `toml:"smtp_address"`
 	// How TLS begins at the mail server: "starttls", usual at port 587, or "implicit", usual at port
@@ -113,6 +130,8 @@ func Defaults() Config {
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
 		CreatesPerAddress:   defaultCreatesPerAddress,
+		EgressPorts:         []string{},
+		EgressAllow:         []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}
@@ -213,7 +232,7 @@ func (c Config) Check() error {
 	if _, err := proxies(c.TrustedProxies); err != nil {
 		return err
 	}
-	if _, err := c.newMail(); err != nil {
+	if err := c.checkNotices(); err != nil {
 		return err
 	}
 	return c.checkTargets()

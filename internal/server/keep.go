@@ -17,8 +17,8 @@ import (
 	"github.com/datestone/datestone/internal/store"
 )
 
-// openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, and
-// the REST surface and the pages of certificates, which it returns.
+// openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, the
+// loop of notices, and the REST surface and the pages of certificates, which it returns.
 func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rate.Limiter) (api, pages http.Handler, err error) {
 	if err := checkPlansInUse(ctx, s.db, s.config); err != nil {
 		return nil, nil, err
@@ -44,12 +44,19 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
-	api, err = rest.New(rest.Config{
+	if s.notices, err = s.openNotices(ctx); err != nil {
+		return nil, nil, err
+	}
+	surface, err := rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
 		CreatesPerAddress: s.config.CreatesPerAddress,
 		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Evidence: certificates.Evidence, Log: s.log, Observe: numbers.answered,
+		Secrets: s.notices.secrets, CheckURL: s.notices.client.Check,
 	})
-	return api, certificates, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return surface, certificates, s.notices.start(s, surface, numbers)
 }
 
 // observeKeeper registers the numbers of the keeper's commits, and returns what is told of each.

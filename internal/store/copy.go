@@ -48,6 +48,12 @@ var stateTables = []table{
 	{name: "quota_use", columns: "account, month, used"},
 	{name: "stamp", columns: "account, number, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position"},
 	{name: "idempotency", columns: "account, name, payload, existing, expires"},
+	{name: "endpoint", columns: "id, uid, account, channel, address, kinds, stamp, position, secret, old_secret, old_until, state, created, slow, next, failures, failing", serial: true},
+	{name: "notice_cursor", columns: "target, kind, epoch, size, upto, account, position, created"},
+	{name: "notice", columns: "id, uid, account, stamp, target, kind, ref, position, message, stands, created", serial: true},
+	{name: "delivery", columns: "id, endpoint, notice, state, due, tries, tried, status, error", serial: true},
+	{name: "trouble", columns: "target, told, seen, since"},
+	{name: "secret_key", columns: "id, check_value"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }
 

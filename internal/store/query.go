@@ -17,10 +17,12 @@ type tx struct {
 	hot  map[string]*sql.Stmt // by text; nil outside SQLite's writer
 }
 
-// hotTexts are the statements of appends to a SQLite file. They are prepared once, on the writer's one connection.
+// hotTexts are the statements of appends to a SQLite file, and those that are run for each notice. They are prepared
+// once, on the writer's one connection.
 var hotTexts = []string{
 	selectHead, insertEntry, selectTips, insertTile, updateHead,
 	selectOwner, selectUsed, selectKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed, upsertKey,
+	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook,
 }
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
