@@ -28,12 +28,14 @@ var allowed = map[string]map[string]string{
 	"ots/headers/headerstest": {
 		"ots": "it makes headers",
 	},
-	"api": {},
+	"ots/signedmsg": {},
+	"api":           {},
 	"cmd/datestone": {
-		"api":         "stamps that an account keeps",
-		"ots":         "proofs",
-		"ots/otshttp": "calendars",
-		"ots/headers": "block headers",
+		"api":           "stamps that an account keeps",
+		"ots":           "proofs",
+		"ots/otshttp":   "calendars",
+		"ots/headers":   "block headers",
+		"ots/signedmsg": "calendars that want a signature",
 	},
 	"cmd/datestoned": {
 		"internal/account":  "what the commands for accounts are given",
@@ -49,6 +51,7 @@ var allowed = map[string]map[string]string{
 	"internal/account": {
 		"internal/logtree": "a stamp has a position",
 		"ots":              "the path from a stamp to its entry",
+		"ots/signedmsg":    "the keys and signatures of signed digests",
 	},
 	"internal/calendar": {
 		"internal/account": "the keeper's stamps",
@@ -73,6 +76,7 @@ var allowed = map[string]map[string]string{
 		"internal/bitcoin/ledger": "values of coins",
 		"internal/logtree":        "values of the log",
 		"ots":                     "the tree of a batch",
+		"ots/signedmsg":           "the keys and signatures of signed digests",
 	},
 	"internal/devchain": {},
 	"internal/fsck": {
@@ -141,7 +145,7 @@ var only = map[string][]string{
 	"database/sql":                        {"internal/store", "tests/load"},
 	"modernc.org/sqlite":                  {"internal/store"},
 	"github.com/prometheus/client_golang": {"internal/server"},
-	"github.com/btcsuite/btcd":            {"internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
+	"github.com/btcsuite/btcd":            {"ots/signedmsg", "internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
