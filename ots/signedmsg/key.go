@@ -39,6 +39,17 @@ func ParsePublicKey(text string) (PublicKey, error) {
 	return PublicKey{[33]byte(point.SerializeCompressed()), len(b) == 33}, nil
 }
 
+// NewPublicKey is the key with a point, in compressed form, whose owner uses it in that form or in the other.
+func NewPublicKey(point []byte, compressed bool) (PublicKey, error) {
+	if len(point) != 33 {
+		return PublicKey{}, fmt.Errorf("not a public key: %d bytes, want 33", len(point))
+	}
+	if _, err := btcec.ParsePubKey(point); err != nil {
+		return PublicKey{}, fmt.Errorf("not a public key: %w", err)
+	}
+	return PublicKey{[33]byte(point), compressed}, nil
+}
+
 // Point is the key in its compressed form, whichever its owner uses: what to compare and to look up by.
 func (k PublicKey) Point() [33]byte { return k.point }
 
