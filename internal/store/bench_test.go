@@ -3,12 +3,15 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/testpg"
 )
 
 // BenchmarkAppend compares an append with one durable commit of a row of the same size, on the same disk.
@@ -119,6 +122,87 @@ func BenchmarkAttestations(b *testing.B) {
 		all, err := db.Attestations(b.Context(), logtree.Position(rand.IntN(1_000_000)))
 		if err != nil || len(all) != 1 {
 			b.Fatal(all, err)
+		}
+	}
+}
+
+// BenchmarkStamps compares requests of many stamps with the bare insertion of the same rows into the same table. Both
+// report the time for a stamp.
+func BenchmarkStamps(b *testing.B) {
+	for name, where := range map[string]func(*testing.B) string{
+		"sqlite":   func(b *testing.B) string { return filepath.Join(b.TempDir(), "datestone.db") },
+		"postgres": func(b *testing.B) string { return testpg.Shared(b).NewDatabase(b) },
+	} {
+		open := func(b *testing.B) (*DB, account.Account) {
+			db, err := Open(b.Context(), where(b), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { db.Close() })
+			a, err := db.CreateAccount(b.Context(), epoch0, "a@example.org", "business")
+			if err != nil {
+				b.Fatal(err)
+			}
+			return db, a
+		}
+		perStamp := func(b *testing.B, stamps int) {
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(stamps), "ns/stamp")
+			b.ReportMetric(0, "ns/op")
+		}
+		for _, width := range []int{64, 256, 10_000} {
+			b.Run(fmt.Sprintf("%s/bare-%d", name, width), func(b *testing.B) {
+				db, a := open(b)
+				n := 0
+				for b.Loop() {
+					err := db.append(b.Context(), func(tx tx) error {
+						return tx.each(b.Context(), insertStamp, width, func(int) []any {
+							n++
+							id, digest := account.NewID(), tip(n)
+							return []any{n, a.ID, id[:], fmt.Sprintf("TS-%08X", rand.Uint32()), digest[:], "plan.pdf", 1024, "application/pdf",
+								micros(epoch0) + int64(n), "", []byte(nil), 0, digest[:16], n % maxLeaves, n / maxLeaves}
+						}, nil)
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+				perStamp(b, n)
+			})
+			b.Run(fmt.Sprintf("%s/batch-%d", name, width), func(b *testing.B) {
+				db, a := open(b)
+				n := 0
+				for b.Loop() {
+					all := make([]account.Item, width)
+					for i := range all {
+						n++
+						all[i] = account.Item{SHA256: tip(n), File: account.File{Name: "plan.pdf", Size: 1024, Type: "application/pdf"}}
+					}
+					r, err := db.AppendStamps(b.Context(), epoch0, []account.Create{{Account: a.ID, Items: all, Quota: math.MaxInt64}})
+					if err != nil || r[0].Err != nil {
+						b.Fatal(err, r[0].Err)
+					}
+				}
+				perStamp(b, n)
+			})
+			if width > maxLeaves {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/single-%d", name, width), func(b *testing.B) {
+				db, a := open(b)
+				n := 0
+				for b.Loop() {
+					creates := make([]account.Create, width)
+					for i := range creates {
+						n++
+						item := account.Item{SHA256: tip(n), File: account.File{Name: "plan.pdf", Size: 1024, Type: "application/pdf"}}
+						creates[i] = account.Create{Account: a.ID, Items: []account.Item{item}, Whole: true, Quota: math.MaxInt64, Key: fmt.Sprint(n), Payload: tip(n)}
+					}
+					if _, err := db.AppendStamps(b.Context(), epoch0, creates); err != nil {
+						b.Fatal(err)
+					}
+				}
+				perStamp(b, n)
+			})
 		}
 	}
 }

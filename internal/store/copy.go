@@ -49,7 +49,7 @@ var stateTables = []table{
 	{name: "stamp", columns: "account, number, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position"},
 	{name: "signer", columns: "id, account, point, compressed, version, callback, created, removed", serial: true},
 	signedTable,
-	{name: "idempotency", columns: "account, name, payload, result, expires"},
+	{name: "idempotency", columns: "account, name, payload, existing, expires"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }
 

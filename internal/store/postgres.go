@@ -147,6 +147,45 @@ func (db *DB) checkSessions(ctx context.Context) error {
 	return nil
 }
 
+// pipelined is how many statements are on their way before an answer is read.
+const pipelined = 500
+
+// eachPipelined sends many statements at once.
+func eachPipelined(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) error {
+	var failed error // of the statements, which are not the driver's to judge
+	err := t.conn.Raw(func(c any) error {
+		conn := c.(*stdlib.Conn).Conn()
+		for first := 0; first < n && failed == nil; first += pipelined {
+			var b pgx.Batch
+			for i := first; i < min(first+pipelined, n); i++ {
+				b.Queue(text, args(i)...)
+			}
+			failed = readBatch(conn.SendBatch(ctx, &b), b.Len(), scan)
+		}
+		return nil
+	})
+	return errors.Join(failed, err)
+}
+
+func readBatch(results pgx.BatchResults, n int, scan func(row) error) error {
+	defer results.Close()
+	for range n {
+		rows, err := results.Query()
+		for err == nil && rows.Next() {
+			if err = scan(rows); err != nil {
+				rows.Close()
+			}
+		}
+		if err == nil {
+			err = rows.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return results.Close()
+}
+
 // rolledBackPostgres accepts the loser of a deadlock, what could not be serialized, and a random id that was taken.
 func rolledBackPostgres(err error) bool {
 	var e *pgconn.PgError

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -11,12 +12,13 @@ import (
 // tx is one transaction.
 type tx struct {
 	*sql.Tx
-	db  *DB
-	hot map[string]*sql.Stmt // by text; nil outside SQLite's writer
+	conn *sql.Conn // that the transaction runs on
+	db   *DB
+	hot  map[string]*sql.Stmt // by text; nil outside SQLite's writer
 }
 
 // hotTexts are the statements of an append. They are prepared once, on the writer's one connection.
-var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead}
+var hotTexts = []string{selectHead, insertEntry, selectTips, insertTile, updateHead, insertStamp, insertSigned}
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
 // disk. When it returns an error the transaction may still have happened: callers read again. f runs again
@@ -25,9 +27,22 @@ func (db *DB) update(ctx context.Context, f func(tx) error) error {
 	return db.fenced(ctx, db.append, f)
 }
 
-// updateAccounts is update for what changes accounts alone, which may be done beside a server.
+// updateAccounts is update for what changes accounts alone, which may be done beside a server. Beside a server that
+// writes without a pause it has to ask often: a SQLite file has one writer at a time, and no queue.
 func (db *DB) updateAccounts(ctx context.Context, f func(tx) error) error {
-	return db.fenced(ctx, db.transact, f)
+	ctx, cancel := context.WithTimeout(ctx, updateWithin)
+	defer cancel()
+	for {
+		err := db.fenced(ctx, db.transact, f)
+		if !db.accountsOnly || !db.engine.locked(err) {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(maxAccountsPause)):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (db *DB) fenced(ctx context.Context, transact func(context.Context, func(tx) error) error, f func(tx) error) error {
@@ -47,6 +62,8 @@ func (db *DB) fenced(ctx context.Context, transact func(context.Context, func(tx
 const (
 	// updateWithin bounds a transaction that writes.
 	updateWithin = 30 * time.Second
+
+	maxAccountsPause = 4 * time.Millisecond
 
 	maxTries   = 8
 	firstPause = 2 * time.Millisecond
@@ -97,12 +114,17 @@ func (db *DB) view(ctx context.Context, f func(tx) error) error {
 }
 
 func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, hot map[string]*sql.Stmt, f func(tx) error) error {
-	t, err := pool.BeginTx(ctx, o)
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	t, err := c.BeginTx(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer t.Rollback()
-	if err := f(tx{t, db, hot}); err != nil {
+	if err := f(tx{t, c, db, hot}); err != nil {
 		return err
 	}
 	warnings := db.warnings.Load()
@@ -138,6 +160,51 @@ func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, erro
 		return t.StmtContext(ctx, s).QueryContext(ctx, args...)
 	}
 	return t.QueryContext(ctx, text, args...)
+}
+
+// row is a row that was read.
+type row interface{ Scan(dest ...any) error }
+
+// each runs one statement with n lists of arguments, in order, and gives every row that it returns to scan, which
+// is nil when there are none. It takes one round trip for hundreds of them.
+func (t tx) each(ctx context.Context, text string, n int, args func(int) []any, scan func(row) error) error {
+	if n == 0 {
+		return nil
+	}
+	return t.db.engine.each(t.db.engine.bound(ctx), t, text, n, args, scan)
+}
+
+// eachPrepared prepares the statement once.
+func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) error {
+	s, ok := t.hot[text]
+	if ok {
+		s = t.StmtContext(ctx, s)
+	} else {
+		var err error
+		if s, err = t.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	defer s.Close()
+	for i := range n {
+		if scan == nil {
+			if _, err := s.ExecContext(ctx, args(i)...); err != nil {
+				return err
+			}
+			continue
+		}
+		rows, err := s.QueryContext(ctx, args(i)...)
+		if err != nil {
+			return err
+		}
+		for err == nil && rows.Next() {
+			err = scan(rows)
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // query reads rows outside a transaction. Texts are constants of this package.

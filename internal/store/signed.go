@@ -162,38 +162,23 @@ func signedKeyOf(s account.Signed) signedKey { return signedKey{s.Signer, string
 // findSigned reads those of the requests' signed digests that are kept already.
 func (a *admission) findSigned(ctx context.Context, creates []account.Create) error {
 	a.known = make(map[signedKey]*account.Signed)
-	var digests []any
+	var asked []*account.Signed
 	for _, c := range creates {
 		if c.Signed != nil {
-			digests = append(digests, c.Signed.Digest)
+			asked = append(asked, c.Signed)
 		}
 	}
-	return powers(len(digests), 256, func(first, n int) error {
-		rows, err := a.tx.rows(ctx, `SELECT `+signedColumns+` FROM signed WHERE digest IN (`+placeholders(n)+`)`, digests[first:first+n]...)
-		if err != nil {
-			return err
-		}
-		all, err := scanSigned(rows)
-		for _, s := range all {
+	return a.tx.each(ctx, `SELECT `+signedColumns+` FROM signed WHERE digest = $1 AND signer = $2`, len(asked),
+		func(i int) []any { return []any{asked[i].Digest, asked[i].Signer} },
+		func(row row) error {
+			var r signedRow
+			if err := row.Scan(r.into()...); err != nil {
+				return err
+			}
+			s, err := r.signed()
 			a.known[signedKeyOf(s)] = &s
-		}
-		return err
-	})
-}
-
-// powers cuts n things into runs whose lengths are powers of two, at most limit, so that there are few texts.
-func powers(n, limit int, f func(first, n int) error) error {
-	for first := 0; first < n; {
-		size := limit
-		for size > n-first {
-			size /= 2
-		}
-		if err := f(first, size); err != nil {
 			return err
-		}
-		first += size
-	}
-	return nil
+		})
 }
 
 // admitSigned decides a request to keep a signed digest. What was kept before is the answer again, and free.
@@ -220,18 +205,16 @@ func (a *admission) admitSigned(o *owner, c account.Create) (account.Created, er
 
 var signedTable = table{name: "signed", columns: "account, created, signer, digest, op, email, signature, nonce, leaf, position"}
 
+var insertSigned = signedTable.insertText(1)
+
 const signedColumns = `signed.account, signed.created, signed.signer, signed.digest, signed.op, signed.email, signed.signature, signed.nonce, signed.leaf, signed.position`
 
 // insertSigned writes the admitted signed digests.
 func (a *admission) insertSigned(ctx context.Context) error {
-	return powers(len(a.signed), 64, func(first, n int) error {
-		var args []any
-		for _, s := range a.signed[first : first+n] {
-			args = append(args, s.Account, micros(s.Created), s.Signer, s.Digest, int64(s.HashOp), s.Email, s.Signature[:], s.Nonce[:], s.Leaf, int64(s.Position))
-		}
-		_, err := a.tx.exec(ctx, signedTable.insertText(n), args...)
-		return err
-	})
+	return a.tx.each(ctx, insertSigned, len(a.signed), func(i int) []any {
+		s := a.signed[i]
+		return []any{s.Account, micros(s.Created), s.Signer, s.Digest, int64(s.HashOp), s.Email, s.Signature[:], s.Nonce[:], s.Leaf, int64(s.Position)}
+	}, nil)
 }
 
 // signedRow is what is read of a signed digest, in the order of signedColumns.

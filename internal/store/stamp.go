@@ -1,16 +1,13 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/datestone/datestone/internal/account"
@@ -47,7 +44,7 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			results[i].Created = created
 		}
 		if appended = len(a.stamps)+len(a.signed) > 0; !appended {
-			return a.keep(ctx) // expired keys may have been forgotten
+			return a.keep(ctx) // of requests whose stamps all exist
 		}
 		var err error
 		if head, err = a.appendTo(ctx, db.epochMax); err != nil {
@@ -96,7 +93,7 @@ type admission struct {
 	stamps []account.Stamp // admitted, in order
 	number []int64         // of each stamp within its account
 	index  map[account.ID]int
-	keys   []keyUse
+	used   []keyUse
 	certs  int                            // characters of a certificate's id
 	signed []*account.Signed              // admitted, in order
 	known  map[signedKey]*account.Signed  // kept before, or admitted
@@ -108,52 +105,135 @@ type owner struct {
 	id        int64
 	suspended bool
 	branding  *account.Branding
+	brandText string // branding as it is stored
 	stamps    int64
 	last      int64 // microseconds
 	month     int64
 	used      int64
 	changed   bool
-	fresh     map[[32]byte]int // digests of admitted stamps, by their index in admission.stamps
+	keys      map[string]keyUse          // those of the requests that were used
+	stored    map[[32]byte]account.Stamp // those of the requests' digests that have a stamp
+	fresh     map[[32]byte]int           // digests of admitted stamps, by their index in admission.stamps
 }
 
-// keyUse is an idempotency key that was used.
+// keyUse is an idempotency key that was used. existing has a byte for each item: 1 if its stamp was there before.
 type keyUse struct {
-	account int64
-	name    string
-	payload [32]byte
-	result  []byte
+	account  int64
+	name     string
+	payload  [32]byte
+	existing []byte
 }
 
-// lock locks the rows of all accounts in the order of their ids, so that two nodes never wait for each other.
+// lock locks the rows of all accounts in the order of their ids, so that two nodes never wait for each other, and
+// then reads what the requests may repeat.
 func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	var ids []int64
+	keyed := make([]account.Create, 0, len(creates))
+	digests := make(map[int64][]byte)
 	for _, c := range creates {
 		ids = append(ids, c.Account)
+		if c.Key != "" {
+			keyed = append(keyed, c)
+		}
+		for _, item := range c.Items {
+			digests[c.Account] = append(digests[c.Account], item.SHA256[:]...)
+		}
 	}
 	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	a.index = make(map[account.ID]int)
-	for _, id := range slices.Compact(ids) {
-		o := &owner{id: id, month: account.Month(a.now), fresh: make(map[[32]byte]int)}
-		var suspended int64
-		var branding string
-		err := a.tx.row(ctx, `SELECT suspended, branding, stamps, last_stamp FROM account WHERE id = $1`+a.tx.db.engine.forUpdate, id).
-			Scan(&suspended, &branding, &o.stamps, &o.last)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
-		} else if err != nil {
+	month := account.Month(a.now)
+	err := a.tx.each(ctx, `SELECT id, suspended, branding, stamps, last_stamp FROM account WHERE id = $1`+a.tx.db.engine.forUpdate, len(ids),
+		func(i int) []any { return []any{ids[i]} },
+		func(row row) error {
+			o := &owner{month: month, keys: make(map[string]keyUse), stored: make(map[[32]byte]account.Stamp), fresh: make(map[[32]byte]int)}
+			var suspended int64
+			if err := row.Scan(&o.id, &suspended, &o.brandText, &o.stamps, &o.last); err != nil {
+				return err
+			}
+			o.suspended = suspended != 0
+			a.owners[o.id] = o
+			var err error
+			o.branding, err = parseBranding(o.brandText)
 			return err
-		}
-		o.suspended = suspended != 0
-		if o.branding, err = parseBranding(branding); err != nil {
-			return err
-		}
-		err = a.tx.row(ctx, `SELECT used FROM quota_use WHERE account = $1 AND month = $2`, id, o.month).Scan(&o.used)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		a.owners[id] = o
+		})
+	if err != nil {
+		return err
 	}
-	return nil
+	err = a.tx.each(ctx, `SELECT account, used FROM quota_use WHERE account = $1 AND month = $2`, len(ids),
+		func(i int) []any { return []any{ids[i], month} },
+		func(row row) error {
+			var id, used int64
+			err := row.Scan(&id, &used)
+			if o := a.owners[id]; o != nil {
+				o.used = used
+			}
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	now := micros(a.now)
+	err = a.tx.each(ctx, `SELECT account, name, payload, existing FROM idempotency WHERE account = $1 AND name = $2 AND expires > $3`, len(keyed),
+		func(i int) []any { return []any{keyed[i].Account, keyed[i].Key, now} },
+		func(row row) error {
+			var k keyUse
+			var payload []byte
+			if err := row.Scan(&k.account, &k.name, &payload, &k.existing); err != nil {
+				return err
+			}
+			var err error
+			if k.payload, err = hash32(payload); err != nil {
+				return err
+			}
+			if o := a.owners[k.account]; o != nil {
+				o.keys[k.name] = k
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	return a.find(ctx, digests)
+}
+
+// find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which. The
+// inner SELECT keeps PostgreSQL from reading all stamps of an account.
+func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
+	var ids []int64
+	for id, o := range a.owners {
+		if o.stamps > 0 {
+			ids = append(ids, id)
+		}
+	}
+	type place struct{ account, index int64 }
+	var found []place
+	err := a.tx.each(ctx, `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $3)
+		SELECT CAST($1 AS BIGINT), i FROM (
+			SELECT i, (SELECT created FROM stamp WHERE digest = substr(CAST($2 AS `+a.tx.db.engine.bytes+`), i * 32 + 1, 32) AND account + 0 = $1) AS created FROM wanted
+		) asked WHERE created IS NOT NULL`, len(ids),
+		func(i int) []any { return []any{ids[i], digests[ids[i]], len(digests[ids[i]]) / 32} },
+		func(row row) error {
+			var p place
+			err := row.Scan(&p.account, &p.index)
+			found = append(found, p)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	return a.tx.each(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, len(found),
+		func(i int) []any {
+			p := found[i]
+			return []any{p.account, digests[p.account][32*p.index : 32*p.index+32]}
+		},
+		func(row row) error {
+			s, err := scanStamp(row)
+			if err == nil {
+				a.owners[s.Account].stored[s.SHA256] = s
+			}
+			return err
+		})
 }
 
 // admit decides one request: its order of checks is the contract's.
@@ -166,24 +246,18 @@ func (a *admission) admit(ctx context.Context, c account.Create) (account.Create
 	if c.Signed != nil {
 		return a.admitSigned(o, c)
 	}
-	if c.Key != "" {
-		if created, found, err := a.replay(ctx, c); err != nil || found {
-			return created, err
-		}
+	if k, used := o.keys[c.Key]; used && c.Key != "" {
+		return a.replay(o, c, k)
 	}
 	for _, item := range c.Items {
 		if err := item.Check(); err != nil {
 			return none, err
 		}
 	}
-	existing, err := a.existing(ctx, o, c.Items)
-	if err != nil {
-		return none, err
-	}
 	created := account.Created{Stamps: make([]account.Stamp, len(c.Items)), Existing: make([]bool, len(c.Items))}
 	fresh := make(map[[32]byte]bool)
 	for i, item := range c.Items {
-		_, before := existing[item.SHA256]
+		_, before := o.stored[item.SHA256]
 		_, now := o.fresh[item.SHA256]
 		created.Existing[i] = before || now || fresh[item.SHA256]
 		fresh[item.SHA256] = fresh[item.SHA256] || !created.Existing[i]
@@ -208,22 +282,46 @@ func (a *admission) admit(ctx context.Context, c account.Create) (account.Create
 		}
 	}
 	for i, item := range c.Items {
-		if k, ok := o.fresh[item.SHA256]; ok {
-			created.Stamps[i] = a.stamps[k]
-		} else {
-			created.Stamps[i] = existing[item.SHA256]
-		}
+		created.Stamps[i], _ = a.stamp(o, item.SHA256)
 	}
 	if c.Key != "" {
-		var result []byte
-		for i, s := range created.Stamps {
-			existed := byte(0)
-			if created.Existing[i] {
-				existed = 1
+		k := keyUse{c.Account, c.Key, c.Payload, make([]byte, len(c.Items))}
+		for i, existing := range created.Existing {
+			if existing {
+				k.existing[i] = 1
 			}
-			result = binary.BigEndian.AppendUint64(append(result, existed), uint64(micros(s.Created)))
 		}
-		a.keys = append(a.keys, keyUse{c.Account, c.Key, c.Payload, result})
+		o.keys[k.name] = k
+		a.used = append(a.used, k)
+	}
+	return created, nil
+}
+
+// stamp is an owner's stamp of a digest among those of the requests, stored or admitted just now.
+func (a *admission) stamp(o *owner, digest [32]byte) (account.Stamp, bool) {
+	if i, ok := o.fresh[digest]; ok {
+		return a.stamps[i], true
+	}
+	s, ok := o.stored[digest]
+	return s, ok
+}
+
+// replay is the answer to an earlier request with the same idempotency key.
+func (a *admission) replay(o *owner, c account.Create, k keyUse) (account.Created, error) {
+	created := account.Created{Replayed: true}
+	if k.payload != c.Payload {
+		return created, account.ErrMismatch
+	}
+	if len(k.existing) != len(c.Items) {
+		return created, fmt.Errorf("an idempotency key of account %d is for %d stamps, its request has %d: %w", o.id, len(k.existing), len(c.Items), logtree.ErrInconsistent)
+	}
+	for i, item := range c.Items {
+		s, ok := a.stamp(o, item.SHA256)
+		if !ok {
+			return created, fmt.Errorf("a stamp of account %d is gone: %w", o.id, logtree.ErrInconsistent)
+		}
+		created.Stamps = append(created.Stamps, s)
+		created.Existing = append(created.Existing, k.existing[i] == 1)
 	}
 	return created, nil
 }
@@ -249,113 +347,6 @@ func (a *admission) add(ctx context.Context, o *owner, c account.Create, item ac
 	a.index[s.ID] = len(a.stamps)
 	a.stamps = append(a.stamps, s)
 	a.number = append(a.number, o.stamps)
-	return nil
-}
-
-// replay finds the answer to an earlier request with the same idempotency key.
-func (a *admission) replay(ctx context.Context, c account.Create) (account.Created, bool, error) {
-	var payload, result []byte
-	var expires int64
-	err := a.tx.row(ctx, `SELECT payload, result, expires FROM idempotency WHERE account = $1 AND name = $2`, c.Account, c.Key).Scan(&payload, &result, &expires)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && expires <= micros(a.now) {
-		// It may have been used by an earlier request of this transaction.
-		for _, k := range a.keys {
-			if k.account == c.Account && k.name == c.Key {
-				if k.payload != c.Payload {
-					return account.Created{}, true, account.ErrMismatch
-				}
-				return a.replayed(ctx, c.Account, k.result)
-			}
-		}
-		return account.Created{}, false, nil
-	} else if err != nil {
-		return account.Created{}, false, err
-	}
-	if !bytes.Equal(payload, c.Payload[:]) {
-		return account.Created{}, true, account.ErrMismatch
-	}
-	return a.replayed(ctx, c.Account, result)
-}
-
-const resultSize = 9
-
-func (a *admission) replayed(ctx context.Context, id int64, result []byte) (account.Created, bool, error) {
-	created := account.Created{Replayed: true}
-	if len(result)%resultSize != 0 {
-		return created, true, fmt.Errorf("the result of a request of account %d: %w", id, logtree.ErrInconsistent)
-	}
-	wanted := make([]any, 0, len(result)/resultSize)
-	for ; len(result) > 0; result = result[resultSize:] {
-		created.Existing = append(created.Existing, result[0] == 1)
-		wanted = append(wanted, int64(binary.BigEndian.Uint64(result[1:resultSize])))
-	}
-	byTime := make(map[int64]account.Stamp)
-	for _, s := range a.stamps {
-		if s.Account == id {
-			byTime[micros(s.Created)] = s
-		}
-	}
-	err := a.stampsWhere(ctx, id, "created", wanted, func(s account.Stamp) { byTime[micros(s.Created)] = s })
-	if err != nil {
-		return created, true, err
-	}
-	for _, at := range wanted {
-		s, ok := byTime[at.(int64)]
-		if !ok {
-			return created, true, fmt.Errorf("a stamp of account %d is gone: %w", id, logtree.ErrInconsistent)
-		}
-		created.Stamps = append(created.Stamps, s)
-	}
-	return created, true, nil
-}
-
-// existing are the stamps of an owner that are stored, by digest, among those of the items.
-func (a *admission) existing(ctx context.Context, o *owner, items []account.Item) (map[[32]byte]account.Stamp, error) {
-	found := make(map[[32]byte]account.Stamp)
-	if o.stamps == 0 {
-		return found, nil
-	}
-	digests := make([]any, len(items))
-	for i, item := range items {
-		digests[i] = item.SHA256[:]
-	}
-	err := a.stampsWhere(ctx, o.id, "digest", digests, func(s account.Stamp) { found[s.SHA256] = s })
-	return found, err
-}
-
-// stampsWhere reads the stamps of an account whose column has one of the values.
-func (a *admission) stampsWhere(ctx context.Context, id int64, column string, values []any, each func(account.Stamp)) error {
-	const width = 250
-	for chunk := range slices.Chunk(values, width) {
-		// The last value stands in for those that are missing, so that there is one text.
-		args := make([]any, 0, width+1)
-		args = append(append(args, id), chunk...)
-		n := len(chunk)
-		if n > 1 {
-			for n < width {
-				args = append(args, chunk[len(chunk)-1])
-				n++
-			}
-		}
-		var list strings.Builder
-		for i := range n {
-			if i > 0 {
-				list.WriteString(", ")
-			}
-			fmt.Fprintf(&list, "$%d", i+2)
-		}
-		rows, err := a.tx.rows(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND `+column+` IN (`+list.String()+`)`, args...)
-		if err != nil {
-			return err
-		}
-		all, err := scanStamps(rows)
-		if err != nil {
-			return err
-		}
-		for _, s := range all {
-			each(s)
-		}
-	}
 	return nil
 }
 
@@ -460,97 +451,80 @@ func (a *admission) keep(ctx context.Context) error {
 		}
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
-		o := a.owners[id]
-		if _, err := a.tx.exec(ctx, `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`, id, o.stamps, o.last); err != nil {
-			return err
-		}
-		if _, err := a.tx.exec(ctx, `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
-			ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`, id, o.month, o.used); err != nil {
-			return err
-		}
+	if err := a.tx.each(ctx, `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`, len(ids), func(i int) []any {
+		o := a.owners[ids[i]]
+		return []any{o.id, o.stamps, o.last}
+	}, nil); err != nil {
+		return err
+	}
+	if err := a.tx.each(ctx, `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
+		ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`, len(ids), func(i int) []any {
+		o := a.owners[ids[i]]
+		return []any{o.id, o.month, o.used}
+	}, nil); err != nil {
+		return err
 	}
 	expires := micros(a.now.Add(account.IdempotencyKept))
-	for _, k := range a.keys {
-		if _, err := a.tx.exec(ctx, `INSERT INTO idempotency (account, name, payload, result, expires) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, result = EXCLUDED.result, expires = EXCLUDED.expires`,
-			k.account, k.name, k.payload[:], k.result, expires); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.tx.each(ctx, `INSERT INTO idempotency (account, name, payload, existing, expires) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires`, len(a.used), func(i int) []any {
+		k := a.used[i]
+		return []any{k.account, k.name, k.payload[:], k.existing, expires}
+	}, nil)
 }
 
 const stampColumns = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
 
-// insertStamps writes stamps, many in a statement.
+const insertStamp = `INSERT INTO stamp (number, ` + stampColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+
+// insertStamps writes the admitted stamps.
 func (a *admission) insertStamps(ctx context.Context) error {
-	const columns, width = 15, 100
-	row := make([]string, columns)
-	text := func(n int) string {
-		var b strings.Builder
-		b.WriteString(`INSERT INTO stamp (number, ` + stampColumns + `) VALUES `)
-		for i := range n {
-			for j := range row {
-				row[j] = fmt.Sprintf("$%d", i*columns+j+1)
-			}
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString("(" + strings.Join(row, ", ") + ")")
+	return a.tx.each(ctx, insertStamp, len(a.stamps), func(i int) []any {
+		s := &a.stamps[i]
+		branding := ""
+		if s.Branding != nil {
+			branding = a.owners[s.Account].brandText
 		}
-		return b.String()
+		public := 0
+		if s.Public {
+			public = 1
+		}
+		return []any{a.number[i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
+			micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position)}
+	}, nil)
+}
+
+func scanStamp(row row) (account.Stamp, error) {
+	var s account.Stamp
+	var id, digest, nonce []byte
+	var branding string
+	var created, public, position int64
+	if err := row.Scan(&s.Account, &id, &s.Certificate, &digest, &s.File.Name, &s.File.Size, &s.File.Type, &created, &branding,
+		&s.Thumbnail, &public, &nonce, &s.Leaf, &position); err != nil {
+		return s, err
 	}
-	for first := 0; first < len(a.stamps); {
-		n := 1
-		if len(a.stamps)-first >= width {
-			n = width
-		}
-		args := make([]any, 0, n*columns)
-		for i, s := range a.stamps[first : first+n] {
-			branding, err := brandingText(s.Branding)
-			if err != nil {
-				return err
-			}
-			public := 0
-			if s.Public {
-				public = 1
-			}
-			args = append(args, a.number[first+i], s.Account, s.ID[:], s.Certificate, s.SHA256[:], s.File.Name, s.File.Size, s.File.Type,
-				micros(s.Created), branding, s.Thumbnail, public, s.Nonce[:], s.Leaf, int64(s.Position))
-		}
-		if _, err := a.tx.exec(ctx, text(n), args...); err != nil {
-			return err
-		}
-		first += n
+	if len(id) != 16 || len(nonce) != 16 {
+		return s, fmt.Errorf("stamp %s: an id of %d and a nonce of %d bytes: %w", s.Certificate, len(id), len(nonce), logtree.ErrInconsistent)
 	}
-	return nil
+	s.ID, s.Nonce = account.ID(id), [16]byte(nonce)
+	var err error
+	if s.SHA256, err = hash32(digest); err != nil {
+		return s, err
+	}
+	if s.Branding, err = parseBranding(branding); err != nil {
+		return s, err
+	}
+	s.Created, s.Public, s.Position = fromMicros(created), public != 0, logtree.Position(position)
+	return s, nil
 }
 
 func scanStamps(rows *sql.Rows) ([]account.Stamp, error) {
 	defer rows.Close()
 	var all []account.Stamp
 	for rows.Next() {
-		var s account.Stamp
-		var id, digest, nonce []byte
-		var branding string
-		var created, public, position int64
-		if err := rows.Scan(&s.Account, &id, &s.Certificate, &digest, &s.File.Name, &s.File.Size, &s.File.Type, &created, &branding,
-			&s.Thumbnail, &public, &nonce, &s.Leaf, &position); err != nil {
+		s, err := scanStamp(rows)
+		if err != nil {
 			return nil, err
 		}
-		if len(id) != 16 || len(nonce) != 16 {
-			return nil, fmt.Errorf("stamp %s: an id of %d and a nonce of %d bytes: %w", s.Certificate, len(id), len(nonce), logtree.ErrInconsistent)
-		}
-		s.ID, s.Nonce = account.ID(id), [16]byte(nonce)
-		var err error
-		if s.SHA256, err = hash32(digest); err != nil {
-			return nil, err
-		}
-		if s.Branding, err = parseBranding(branding); err != nil {
-			return nil, err
-		}
-		s.Created, s.Public, s.Position = fromMicros(created), public != 0, logtree.Position(position)
 		all = append(all, s)
 	}
 	return all, rows.Err()
@@ -568,7 +542,7 @@ func (db *DB) StampByCertificate(ctx context.Context, certificate string) (accou
 
 // StampByDigest is the account's stamp of a digest, or ErrNotFound.
 func (db *DB) StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error) {
-	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE account = $1 AND digest = $2`, owner, digest[:])
+	return db.stamp(ctx, `SELECT `+stampColumns+` FROM stamp WHERE digest = $2 AND account + 0 = $1`, owner, digest[:])
 }
 
 func (db *DB) stamp(ctx context.Context, text string, args ...any) (account.Stamp, error) {

@@ -15,7 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite"
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 var (
@@ -119,7 +120,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 			return err
 		}
 		if o.Accounts {
-			if err := db.openWriter(path); err != nil {
+			if err := db.openWriter(path, "_pragma=busy_timeout(1)"); err != nil {
 				return err
 			}
 		}
@@ -131,7 +132,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		if db.lock, err = lockFile(path + ".lock"); err != nil {
 			return err
 		}
-		if err := db.openWriter(path); err != nil {
+		if err := db.openWriter(path, "_pragma=busy_timeout(5000)"); err != nil {
 			return err
 		}
 		if err := db.prepareSchema(ctx, o.Migrate); err != nil {
@@ -145,7 +146,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		}
 	}
 	var err error
-	if db.read, err = sql.Open("sqlite", dsn(path, "_pragma=query_only(1)")); err != nil {
+	if db.read, err = sql.Open("sqlite", dsn(path, "_pragma=query_only(1)", "_pragma=busy_timeout(5000)")); err != nil {
 		return err
 	}
 	db.read.SetMaxOpenConns(readConnections)
@@ -156,8 +157,14 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	return nil
 }
 
-func (db *DB) openWriter(path string) (err error) {
-	if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
+// lockedSQLite says that the file's other writer did not end in time.
+func lockedSQLite(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+func (db *DB) openWriter(path, waits string) (err error) {
+	if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", waits)); err != nil {
 		return err
 	}
 	db.write.SetMaxOpenConns(1)
@@ -168,12 +175,12 @@ func (db *DB) openWriter(path string) (err error) {
 const readConnections = 4
 
 // dsn is the address of a SQLite file: WAL, and FULL so that a commit is on disk when it returns.
-func dsn(path, more string) string {
-	q := []string{
-		"_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)",
+func dsn(path string, more ...string) string {
+	q := append(more,
+		"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)",
 		"_pragma=wal_autocheckpoint(10000)", "_pragma=journal_size_limit(67108864)",
-		"_pragma=cache_size(-8000)", "_pragma=foreign_keys(1)", more,
-	}
+		"_pragma=cache_size(-8000)", "_pragma=foreign_keys(1)",
+	)
 	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: strings.Join(q, "&")}).String()
 }
 

@@ -44,7 +44,9 @@ CREATE TABLE stamp (
 	position    BIGINT NOT NULL,
 	PRIMARY KEY (account, created)
 );
-CREATE UNIQUE INDEX stamp_digest ON stamp (account, digest);
+-- account + 0 is in no other index: on a table that is new to its statistics PostgreSQL would take one of those, and
+-- read all stamps of an account to find one.
+CREATE UNIQUE INDEX stamp_digest ON stamp (digest, (account + 0));
 CREATE INDEX stamp_position ON stamp (account, position, created);
 
 -- The leaves of each batch of stamps, 32 bytes each in order, by the position of its entry.
@@ -53,14 +55,14 @@ CREATE TABLE kept (
 	leaves   {{bytes}} NOT NULL
 );
 
--- Requests that may be repeated. payload is the SHA-256 of the body; result has for each item a byte, 1 if the
--- stamp was there before, and when the stamp was created as 8 bytes, big-endian.
+-- Requests that may be repeated. payload is the SHA-256 of the body; existing has a byte for each item, 1 if its
+-- stamp was there before.
 CREATE TABLE idempotency (
-	account BIGINT NOT NULL,
-	name    TEXT NOT NULL,
-	payload {{bytes}} NOT NULL,
-	result  {{bytes}} NOT NULL,
-	expires BIGINT NOT NULL,
+	account  BIGINT NOT NULL,
+	name     TEXT NOT NULL,
+	payload  {{bytes}} NOT NULL,
+	existing {{bytes}} NOT NULL,
+	expires  BIGINT NOT NULL,
 	PRIMARY KEY (account, name)
 );
 CREATE INDEX idempotency_expires ON idempotency (expires);
