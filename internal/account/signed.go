@@ -14,6 +14,8 @@ import (
 var (
 	// ErrSigner says that a public key is nobody's.
 	ErrSigner = errors.New("not an active public key")
+	// ErrUnsigned says that nobody signed a digest.
+	ErrUnsigned = errors.New("no signed digest")
 	// ErrSignerExists says that a public key belongs to an account already, or did.
 	ErrSignerExists = errors.New("the public key belongs to another account")
 )

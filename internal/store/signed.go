@@ -255,14 +255,14 @@ func scanSigned(rows *sql.Rows) ([]account.Signed, error) {
 	return all, rows.Err()
 }
 
-// SignedDigest is the oldest signed digest with these bytes, and the key that signed it, or ErrNotFound.
+// SignedDigest is the oldest signed digest with these bytes, and the key that signed it, or account.ErrUnsigned.
 func (db *DB) SignedDigest(ctx context.Context, digest []byte) (account.Signed, account.Signer, error) {
 	var s signedRow
 	var k signerRow
 	err := db.queryRow(ctx, `SELECT `+signedColumns+`, `+signerColumns+` FROM signed JOIN signer ON signer.id = signed.signer
 		WHERE signed.digest = $1 ORDER BY signed.position, signed.leaf LIMIT 1`, []any{digest}, slices.Concat(s.into(), k.into())...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return account.Signed{}, account.Signer{}, ErrNotFound
+		return account.Signed{}, account.Signer{}, account.ErrUnsigned
 	} else if err != nil {
 		return account.Signed{}, account.Signer{}, fmt.Errorf("reading a signed digest: %w", err)
 	}

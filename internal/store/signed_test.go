@@ -170,7 +170,7 @@ func TestSigned(t *testing.T) {
 		if recovered, err := s.Signature.Recover(signedmsg.Digest(s.Digest)); err != nil || recovered != firstKey.Public() {
 			t.Errorf("the kept signature recovers %v, %v", recovered, err)
 		}
-		if _, _, err := db.SignedDigest(ctx, []byte("other")); !errors.Is(err, ErrNotFound) {
+		if _, _, err := db.SignedDigest(ctx, []byte("other")); !errors.Is(err, account.ErrUnsigned) {
 			t.Errorf("an unknown digest: %v", err)
 		}
 		// All of an account's, in pages; its list of stamps has the stamp alone.
