@@ -38,7 +38,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
 	return rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
-		Store: s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
+		Store: s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered("rest"),
 	})
 }
 

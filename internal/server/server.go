@@ -17,7 +17,6 @@ import (
 
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
-	"github.com/datestone/datestone/internal/otscal"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -103,9 +102,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
 	}
-	surface, err := otscal.New(s.calendar, s.db, otscal.Config{
-		URI: c.URI, Version: o.Version, Log: s.log, Observe: numbers.answered,
-	})
+	surface, err := s.openCalendars(o.Version, numbers)
 	if err != nil {
 		return nil, err
 	}
