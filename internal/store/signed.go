@@ -286,3 +286,24 @@ func (db *DB) SignedBy(ctx context.Context, owner int64, after time.Time, limit 
 	}
 	return all, nil
 }
+
+// WaitingSince is when the oldest of what accounts with a plan keep at the entries of an epoch was made, from an
+// index on and below another; false when there is nothing.
+func (db *DB) WaitingSince(ctx context.Context, plan string, epoch int, from, before int64) (time.Time, bool, error) {
+	first, err := logtree.At(epoch, from)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	var created sql.NullInt64
+	err = db.queryRow(ctx, `SELECT MIN(created) FROM (
+			SELECT (SELECT s.created FROM stamp s WHERE s.account = a.id AND s.position >= $2 AND s.position < $3 ORDER BY s.position, s.created LIMIT 1) AS created
+			FROM account a WHERE a.plan = $1
+			UNION ALL
+			SELECT (SELECT d.created FROM signed d WHERE d.signer = k.id AND d.position >= $2 AND d.position < $3 ORDER BY d.position LIMIT 1)
+			FROM signer k JOIN account b ON b.id = k.account WHERE b.plan = $1
+		) waiting`, []any{plan, int64(first), int64(first) + before - from}, &created)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("reading since when plan %s waits: %w", plan, err)
+	}
+	return fromMicros(created.Int64), created.Valid, nil
+}

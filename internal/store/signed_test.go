@@ -317,3 +317,39 @@ func TestSignedAfterALostCommit(t *testing.T) {
 		t.Errorf("%d used, %v; want 1", used, err)
 	}
 }
+
+// Of what is kept at some positions the oldest is found, be it a stamp or a signed digest, of the plan alone.
+func TestWaitingSince(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		ctx := t.Context()
+		db := open(Options{EpochEntries: 3})
+		a, b := newAccount(t, db, "a@example.org"), newAccount(t, db, "b@example.org")
+		if err := db.SetPlan(ctx, b.ID, "other"); err != nil {
+			t.Fatal(err)
+		}
+		s, key := newSigner(t, db, a.ID)
+		at := func(minute int) time.Time { return epoch0.Add(time.Duration(minute) * time.Minute) }
+		for minute, c := range []account.Create{
+			{Account: b.ID, Items: items(0, 1), Quota: 9}, {Account: a.ID, Items: items(0, 1), Quota: 9}, signedCreate(s, key, []byte("x"), 9), // epoch 0
+			{Account: a.ID, Items: items(1, 2), Quota: 9}, // epoch 1, after the entry that begins it
+		} {
+			if r, err := db.AppendStamps(ctx, at(minute), []account.Create{c}); err != nil || r[0].Err != nil {
+				t.Fatal(err, r)
+			}
+		}
+		for _, c := range []struct {
+			plan         string
+			epoch        int
+			from, before int64
+			want         int // minute, or -1
+		}{
+			{"business", 0, 0, 3, 1}, {"business", 0, 2, 3, 2}, {"business", 0, 0, 1, -1}, {"business", 0, 3, 3, -1}, {"business", 1, 0, 9, 3},
+			{"other", 0, 0, 3, 0}, {"other", 1, 0, 9, -1}, {"nobody's", 0, 0, 3, -1},
+		} {
+			since, some, err := db.WaitingSince(ctx, c.plan, c.epoch, c.from, c.before)
+			if err != nil || some != (c.want >= 0) || some && !since.Equal(at(c.want)) {
+				t.Errorf("%s in epoch %d from %d: %v %v %v, want minute %d", c.plan, c.epoch, c.from, since, some, err, c.want)
+			}
+		}
+	})
+}
