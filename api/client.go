@@ -103,6 +103,7 @@ type request struct {
 	contentType string
 	idempotency string
 	limit       int64 // bytes of the answer
+	single      bool  // it is not sent again, for it would count twice
 }
 
 // call sends a request, again if need be, and reads its JSON answer into result.

@@ -45,6 +45,11 @@ const (
 	ErrMethodNotAllowed   Code = "METHOD_NOT_ALLOWED"
 	ErrPayloadTooLarge    Code = "PAYLOAD_TOO_LARGE"
 	ErrServiceUnavailable Code = "SERVICE_UNAVAILABLE"
+	ErrInvalidURL         Code = "INVALID_URL"           // a webhook's
+	ErrInvalidEvents      Code = "INVALID_EVENTS"        // a webhook's: none, or one that there is not
+	ErrWebhookNotFound    Code = "WEBHOOK_NOT_FOUND"     // the account has no such webhook
+	ErrWebhookLimit       Code = "WEBHOOK_LIMIT_REACHED" // delete one first
+	ErrWebhookGone        Code = "WEBHOOK_GONE"          // its server answered 410 Gone
 )
 
 var statuses = map[Code]int{
@@ -78,6 +83,11 @@ var statuses = map[Code]int{
 	ErrMethodNotAllowed:   http.StatusMethodNotAllowed,
 	ErrPayloadTooLarge:    http.StatusRequestEntityTooLarge,
 	ErrServiceUnavailable: http.StatusServiceUnavailable,
+	ErrInvalidURL:         http.StatusBadRequest,
+	ErrInvalidEvents:      http.StatusBadRequest,
+	ErrWebhookNotFound:    http.StatusNotFound,
+	ErrWebhookLimit:       http.StatusForbidden,
+	ErrWebhookGone:        http.StatusConflict,
 }
 
 func (c Code) Error() string { return string(c) }

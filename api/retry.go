@@ -66,7 +66,7 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if !Temporary(err) || attempt == c.opts.Attempts {
+		if !Temporary(err) || r.single || attempt == c.opts.Attempts {
 			return nil, err
 		}
 		wait := jitter(pause)

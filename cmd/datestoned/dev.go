@@ -14,6 +14,7 @@ type devCmd struct {
 	Listen    string        `default:"127.0.0.1:14788" placeholder:"ADDRESS" help:"The calendar's address (${default}); port 0 takes a free one."`
 	RPCListen string        `name:"rpc-listen" default:"127.0.0.1:18443" placeholder:"ADDRESS" help:"The address of the chain's RPC (${default})."`
 	Every     time.Duration `default:"2s" placeholder:"TIME" help:"The time between two blocks (${default})."`
+	Webhooks  []string      `name:"webhook-host" placeholder:"HOST:PORT" help:"A host of yours that webhooks may be sent to, for example localhost:8000; others inside are refused."`
 	JSON      bool          `name:"json" help:"Print the addresses as JSON when ready, and nothing else."`
 }
 
@@ -22,7 +23,7 @@ func (c *devCmd) Run(p *program) error {
 		return usageError{fmt.Errorf("--every is %v: blocks need some time between them, for example 2s", c.Every)}
 	}
 	d, err := server.OpenDev(p.ctx, server.DevOptions{
-		Dir: c.Dir, Listen: c.Listen, RPCListen: c.RPCListen, Every: c.Every, Version: version(), Log: p.stderr,
+		Dir: c.Dir, Listen: c.Listen, RPCListen: c.RPCListen, Every: c.Every, Version: version(), Log: p.stderr, Allow: c.Webhooks,
 	})
 	if err != nil {
 		return err

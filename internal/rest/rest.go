@@ -11,6 +11,12 @@
 //	GET   /api/v1/usage                      the account's quota
 //	POST  /api/v1/verify                     what can be said here of a proof
 //	GET   /api/v1/targets                    the health of what the service anchors in
+//	POST  /api/v1/webhooks                   registers a URL that is told what happens
+//	GET   /api/v1/webhooks                   the account's webhooks
+//	GET   /api/v1/webhooks/{id}              one webhook, and DELETE
+//	POST  /api/v1/webhooks/{id}/rotate       gives it another secret
+//	POST  /api/v1/webhooks/{id}/test         has a test sent to it
+//	GET   /api/v1/webhooks/{id}/deliveries   what was sent to it, and what is due
 //
 // A request is checked in this order: key, plan, idempotency key, rates, JSON, fields, and in the transaction that
 // keeps it the account, idempotency, duplicates and quota. The answers' types and error codes are package api's.
@@ -35,6 +41,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seal"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -43,6 +50,7 @@ import (
 type Store interface {
 	Accounts
 	Stamps
+	Endpoints
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
@@ -91,6 +99,11 @@ type Config struct {
 	Store  Store
 	Keeper Keeper
 	Proofs Proofs
+
+	// Secrets encrypts those of webhooks, and CheckURL says what is wrong with a webhook's URL. Without them there
+	// are no webhooks.
+	Secrets  *seal.Key
+	CheckURL func(url string) error
 
 	// Log receives a line for each request that changed something or was refused. Default slog.Default().
 	Log *slog.Logger
@@ -146,6 +159,11 @@ func New(config Config) (*Server, error) {
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),
 		s.route("verify", "rest-verify", http.MethodPost, s.verify),
 		s.route("targets", "rest-targets", http.MethodGet, s.targets),
+		s.route("webhooks", "rest-webhooks", http.MethodGet, s.webhooks, "rest-webhook-create", http.MethodPost, s.createWebhook),
+		s.route("webhooks/{}", "rest-webhook", http.MethodGet, s.webhook, "rest-webhook-delete", http.MethodDelete, s.deleteWebhook),
+		s.route("webhooks/{}/rotate", "rest-webhook-rotate", http.MethodPost, s.rotateWebhook),
+		s.route("webhooks/{}/test", "rest-webhook-test", http.MethodPost, s.testWebhook),
+		s.route("webhooks/{}/deliveries", "rest-webhook-deliveries", http.MethodGet, s.deliveries),
 	}
 	s.handler = httpkit.Identified(http.HandlerFunc(s.serve))
 	return s, nil

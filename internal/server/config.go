@@ -76,6 +76,22 @@ type Config struct {
 	// limits of one.
 	TrustedProxies []string `toml:"trusted_proxies"`
 
+	// The file with the key that encrypts the secrets of webhooks in the database: 32 bytes in base64, mode
+	// 0600. The default is secret.key in the data folder, made at the first start over a database file.
+	// Nodes that share a database need the same. Keep a copy with your backups.
+	SecretKeyFile string `toml:"secret_key_file"`
+	// The ports that the URL of a webhook may name. The default is 80 and 443.
+	EgressPorts []string `toml:"egress_ports"`
+	// The hosts inside your network that the URL of a webhook may name all the same, as host or host:port.
+	// All other addresses inside are refused.
+	EgressAllow []string `toml:"egress_allow"`
+	// Where the operator hears of a target whose state has changed for longer than two minutes: a URL that
+	// gets a webhook of the type target.status.
+	OperatorWebhook string `toml:"operator_webhook"`
+	// The secret that signs what is sent to operator_webhook, whsec_ and base64. Without it the webhooks
+	// are not signed.
+	OperatorWebhookSecret string `toml:"operator_webhook_secret"`
+
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
 	// that an account has must stay.
@@ -101,6 +117,8 @@ func Defaults() Config {
 		LogFormat:           "text",
 		KeyPrefix:           defaultKeyPrefix,
 		TrustedProxies:      []string{},
+		EgressPorts:         []string{},
+		EgressAllow:         []string{},
 		Plans:               account.DefaultPlans(),
 	}
 }
@@ -201,6 +219,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if _, err := proxies(c.TrustedProxies); err != nil {
+		return err
+	}
+	if err := c.checkNotices(); err != nil {
 		return err
 	}
 	return c.checkTargets()

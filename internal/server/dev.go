@@ -30,6 +30,7 @@ type DevOptions struct {
 	Listen    string        // the calendar's address
 	RPCListen string        // the chain's RPC
 	Every     time.Duration // between two blocks
+	Allow     []string      // hosts on this machine or inside that webhooks may be sent to, as host:port
 	Version   string
 	Log       io.Writer
 }
@@ -85,6 +86,7 @@ func OpenDev(ctx context.Context, o DevOptions) (_ *Dev, err error) {
 	c.URI = "http://" + reachable(listeners[0].Addr())
 	c.Data = filepath.Join(d.Dir, "calendar")
 	c.Metrics = "same"
+	c.EgressAllow = o.Allow
 	c.Bitcoin = bitcoin.Config{
 		Network: "regtest", RPCURL: "http://" + reachable(listeners[1].Addr()), RPCUser: DevUser, RPCPassword: DevPassword,
 		KeyFile: key, Interval: bitcoin.Duration(max(o.Every/2, time.Millisecond)), MaxFeeDay: 100_000_000,

@@ -15,8 +15,8 @@ import (
 	"github.com/datestone/datestone/internal/store"
 )
 
-// openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, and
-// the REST surface, which it returns.
+// openAccounts makes what keeps stamps for accounts: the keeper, the loop that forgets old idempotency keys, the
+// loop of notices, and the REST surface, which it returns.
 func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handler, error) {
 	if err := checkPlansInUse(ctx, s.db, s.config); err != nil {
 		return nil, err
@@ -36,10 +36,18 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
-	return rest.New(rest.Config{
+	if s.notices, err = s.openNotices(ctx); err != nil {
+		return nil, err
+	}
+	surface, err := rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
 		Store: s.db, Keeper: s.keeper, Proofs: s.calendar, Log: s.log, Observe: numbers.answered("rest"),
+		Secrets: s.notices.secrets, CheckURL: s.notices.client.Check,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return surface, s.notices.start(s, surface, numbers)
 }
 
 // observeKeeper registers the numbers of the keeper's commits, and returns what is told of each.

@@ -46,6 +46,7 @@ type Server struct {
 	calendar *calendar.Calendar
 	keeper   *calendar.Keeper
 	forget   loop // of idempotency keys
+	notices  notices
 	health   *health
 	targets  map[string]loop
 	public   *httpkit.Server
@@ -209,6 +210,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return commits.Wait()
 	})
 	part(func() error { return s.forget.Run(targetsRun) })
+	part(func() error { return s.notices.loop.Run(targetsRun) })
 	for name, target := range s.targets {
 		part(func() error {
 			if err := target.Run(targetsRun); err != nil && targetsRun.Err() == nil {

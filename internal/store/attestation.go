@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -155,4 +156,21 @@ func (db *DB) AllAttestations(ctx context.Context, after int64, limit int) ([]lo
 		all = append(all, a)
 	}
 	return all, rows.Err()
+}
+
+// AttestationOf is the attestation of the log that a target knows by this name, in whatever state, or ErrNotFound.
+func (db *DB) AttestationOf(ctx context.Context, target, ref string) (logtree.Attestation, error) {
+	rows, err := db.query(ctx, `SELECT `+attestationColumns+`, t.height FROM attestation a JOIN target t ON t.name = a.target
+		WHERE a.target = $1 AND a.purpose = 'log' AND a.ref = $2`, target, ref)
+	if err != nil {
+		return logtree.Attestation{}, fmt.Errorf("reading attestation %s: %w", ref, err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return logtree.Attestation{}, errors.Join(rows.Err(), ErrNotFound)
+	}
+	var tip int64
+	a, err := scanAttestation(rows, &tip)
+	a.Tip = tip
+	return a, err
 }

@@ -50,6 +50,12 @@ var stateTables = []table{
 	{name: "signer", columns: "id, account, point, compressed, version, callback, created, removed", serial: true},
 	signedTable,
 	{name: "idempotency", columns: "account, name, payload, existing, expires"},
+	{name: "endpoint", columns: "id, uid, account, channel, address, kinds, stamp, position, secret, old_secret, old_until, state, created, slow, next, failures, failing", serial: true},
+	{name: "notice_cursor", columns: "target, kind, epoch, size, upto, account, position, created"},
+	{name: "notice", columns: "id, uid, account, stamp, target, kind, ref, position, message, stands, created", serial: true},
+	{name: "delivery", columns: "id, endpoint, notice, state, due, tries, tried, status, error", serial: true},
+	{name: "trouble", columns: "target, told, seen, since"},
+	{name: "secret_key", columns: "id, check_value"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }
 

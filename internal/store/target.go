@@ -42,6 +42,9 @@ func (db *DB) PinTarget(ctx context.Context, now time.Time, target, genesis stri
 		return have, err
 	}
 	err = db.update(ctx, func(tx tx) error {
+		if err := tx.startCursors(ctx, target); err != nil {
+			return err
+		}
 		if _, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, $2, 0, '{}', $3)
 			ON CONFLICT (name) DO UPDATE SET genesis = EXCLUDED.genesis WHERE target.genesis = ''`, target, genesis, micros(now)); err != nil {
 			return err
@@ -74,6 +77,9 @@ func (db *DB) SaveStatus(ctx context.Context, now time.Time, s anchor.Status) er
 		return fmt.Errorf("saving the status of target %s: %w", s.Target, err)
 	}
 	err = db.update(ctx, func(tx tx) error {
+		if err := tx.startCursors(ctx, s.Target); err != nil {
+			return err
+		}
 		_, err := tx.exec(ctx, `INSERT INTO target (name, genesis, height, status, updated) VALUES ($1, '', 0, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET status = EXCLUDED.status, updated = EXCLUDED.updated`, s.Target, string(text), micros(now))
 		return err
