@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"os"
 	"time"
 
@@ -107,4 +109,25 @@ func ExampleError() {
 	} else if e, ok := errors.AsType[*api.Error](err); ok {
 		fmt.Println(e.Code, e.RequestID)
 	}
+}
+
+// A receiver answers 2xx once it has kept the event, and anything else to get it again.
+func ExampleVerifyWebhook() {
+	secrets := []string{os.Getenv("DATESTONE_WEBHOOK_SECRET")}
+	http.HandleFunc("POST /datestone", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+		if err != nil {
+			http.Error(w, "too long", http.StatusRequestEntityTooLarge)
+			return
+		}
+		event, err := api.VerifyWebhook(secrets, r.Header, body)
+		if err != nil {
+			http.Error(w, "not signed", http.StatusUnauthorized)
+			return
+		}
+		// event.ID is the same when an event comes again.
+		if event.Type == api.EventConfirmed {
+			fmt.Println(event.Data.Timestamp.Filename, "is confirmed by", event.Data.Target)
+		}
+	})
 }

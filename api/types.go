@@ -15,6 +15,10 @@
 // What the server answers instead of a result is an [*Error]; errors.Is(err, [ErrDuplicateTimestamp]) tells its
 // code. [Temporary] says of any error whether the same request may succeed later. Answers are read up to a limit,
 // redirects are not followed, and no error has the key in it.
+//
+// # Webhooks
+//
+// [VerifyWebhook] reads the event in a webhook that the server sent, by the Standard Webhooks specification.
 package api
 
 import (

@@ -110,6 +110,7 @@ var allowed = map[string]map[string]string{
 		"ots/headers":       "the blocks that a proof names",
 		"ots/signedmsg":     "the signatures of its contract",
 	},
+	"internal/mail": {},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
 		"internal/calendar": "it is the calendar's surface",
@@ -152,6 +153,7 @@ var allowed = map[string]map[string]string{
 		"internal/notify":          "wiring, and the operator's commands",
 		"internal/notify/webhook":  "wiring",
 		"internal/seal":            "the key for secrets",
+		"internal/mail":            "the mail server is a setting",
 	},
 	"internal/testnode": {},
 	"internal/testpg":   {},
@@ -183,6 +185,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"code.dny.dev/ssrf":                   {"internal/egress"},
+	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},

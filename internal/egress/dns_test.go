@@ -62,6 +62,13 @@ func (n *names) first(host string, addresses ...string) {
 	n.once = map[string][]netip.Addr{host: parsed(addresses)}
 }
 
+// lookUps is how often a host's addresses were asked for.
+func (n *names) lookUps(host string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked[host]
+}
+
 func parsed(addresses []string) []netip.Addr {
 	var all []netip.Addr
 	for _, a := range addresses {

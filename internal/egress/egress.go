@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode"
@@ -140,20 +141,17 @@ func newClient(config Config, options ...ssrf.Option) (*Client, error) {
 	c.inside = &net.Dialer{Timeout: config.Timeout, Resolver: config.Resolver}
 	c.outside = &net.Dialer{Timeout: config.Timeout, Resolver: config.Resolver, Control: c.guard.Safe}
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // a connection serves one host
+	protocols.SetHTTP1(true)
 	c.http = &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  nil, // not even the environment's
 			DialContext:            c.dial,
-			TLSClientConfig:        &tls.Config{RootCAs: config.RootCAs, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    config.Timeout,
+			DialTLSContext:         c.dialTLS,
+			DisableKeepAlives:      true, // each request has a look-up and a check of its own
 			Protocols:              &protocols,
 			DisableCompression:     true, // a small answer stays small
 			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    2,
-			IdleConnTimeout:        30 * time.Second,
 		},
 	}
 	return c, nil
@@ -161,6 +159,34 @@ func newClient(config Config, options ...ssrf.Option) (*Client, error) {
 
 // dial connects for a URL whose host and port are addr.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := c.connect(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return newPatient(conn), nil
+}
+
+func (c *Client) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.connect(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, &tls.Config{ServerName: host, RootCAs: c.config.RootCAs, MinVersion: tls.VersionTLS12})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return newPatient(conn), nil
+}
+
+// connect is where it is decided who is connected to.
+func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -171,8 +197,33 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return c.outside.DialContext(ctx, network, addr)
 }
 
-// Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// patient is a connection that is not read before something was written. The standard library logs what a server
+// says before it was asked, and our log is not for strangers to write.
+type patient struct {
+	net.Conn
+	ready func()
+	read  <-chan struct{} // closed once reading makes sense
+}
+
+func newPatient(conn net.Conn) *patient {
+	read := make(chan struct{})
+	return &patient{Conn: conn, ready: sync.OnceFunc(func() { close(read) }), read: read}
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	<-p.read
+	return p.Conn.Read(b)
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	p.ready()
+	return p.Conn.Write(b)
+}
+
+func (p *patient) Close() error {
+	defer p.ready() // a reader gets the error
+	return p.Conn.Close()
+}
 
 // Do sends a request and reads the beginning of its answer. The error is an *Error with a sentence for the
 // customer, or that of ctx when it ended. The request is not changed.

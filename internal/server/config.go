@@ -91,6 +91,21 @@ type Config struct {
 	// The secret that signs what is sent to operator_webhook, whsec_ and base64. Without it the webhooks
 	// are not signed.
 	OperatorWebhookSecret string `toml:"operator_webhook_secret"`
+	// The mail server that sends notices, host:port. Without one no e-mail is sent.
+	SMTPAddress string `toml:"smtp_address"`
+	// How TLS begins at the mail server: "starttls", usual at port 587, or "implicit", usual at port
+	// 465. The certificate is always checked.
+	SMTPTLS string `toml:"smtp_tls"`
+	// The user at the mail server, if it wants one, and the file whose one line is the password. Nobody
+	// else may read the file.
+	SMTPUser         string `toml:"smtp_user"`
+	SMTPPasswordFile string `toml:"smtp_password_file"`
+	// The file with the certificates, in PEM, that the mail server's is checked by instead of the
+	// system's.
+	SMTPCA string `toml:"smtp_ca"`
+	// Whom e-mail comes from: an address, or a name and an address, for example
+	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
+	MailFrom string `toml:"mail_from"`
 
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
@@ -119,6 +134,7 @@ func Defaults() Config {
 		TrustedProxies:      []string{},
 		EgressPorts:         []string{},
 		EgressAllow:         []string{},
+		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}
 }
@@ -222,6 +238,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if err := c.checkNotices(); err != nil {
+		return err
+	}
+	if _, err := c.newMail(); err != nil {
 		return err
 	}
 	return c.checkTargets()
