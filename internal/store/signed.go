@@ -33,15 +33,17 @@ func (db *DB) AddSigner(ctx context.Context, now time.Time, s account.Signer) (a
 		} else if err != nil {
 			return err
 		}
-		err = tx.row(ctx, `INSERT INTO signer (account, point, compressed, version, callback, created, removed) VALUES ($1, $2, $3, $4, $5, $6, 0)
+		err = tx.row(ctx, `INSERT INTO signer (account, point, compressed, version, callback, created, removed, endpoint) VALUES ($1, $2, $3, $4, $5, $6, 0, 0)
 			ON CONFLICT (point) DO UPDATE SET compressed = EXCLUDED.compressed, version = EXCLUDED.version, callback = EXCLUDED.callback,
 				created = CASE WHEN signer.removed = 0 THEN signer.created ELSE EXCLUDED.created END, removed = 0
 			WHERE signer.account = EXCLUDED.account RETURNING id, created`,
 			s.Account, point[:], compressed, s.Version, s.Callback, micros(now)).Scan(&s.ID, scanMicros{&s.Created})
 		if errors.Is(err, sql.ErrNoRows) {
 			return account.ErrSignerExists
+		} else if err != nil {
+			return err
 		}
-		return err
+		return tx.setCallback(ctx, now, s)
 	})
 	if err != nil {
 		return s, fmt.Errorf("adding a public key to account %d: %w", s.Account, err)

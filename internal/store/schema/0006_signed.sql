@@ -2,7 +2,7 @@
 
 -- The customers' public keys: point is the compressed form, compressed says whether the owner uses that one. version
 -- is the API's that answers by default, callback an address or empty, removed a time or 0: a key that was removed
--- keeps its row, for the digests that it signed.
+-- keeps its row, for the digests that it signed. endpoint is the callback's, or 0.
 CREATE TABLE signer (
 	id         {{serial}},
 	account    BIGINT NOT NULL,
@@ -11,7 +11,8 @@ CREATE TABLE signer (
 	version    TEXT NOT NULL,
 	callback   TEXT NOT NULL,
 	created    BIGINT NOT NULL,
-	removed    BIGINT NOT NULL
+	removed    BIGINT NOT NULL,
+	endpoint   BIGINT NOT NULL
 );
 CREATE INDEX signer_account ON signer (account, id);
 
@@ -33,5 +34,9 @@ CREATE TABLE signed (
 );
 CREATE UNIQUE INDEX signed_digest ON signed (digest, signer);
 -- What is awaited is found by its position.
-CREATE INDEX signed_position ON signed (signer, position);
-CREATE INDEX signed_email ON signed (position) WHERE email <> '';
+CREATE INDEX signed_position ON signed (signer, position, leaf);
+CREATE INDEX signed_email ON signed (position, leaf) WHERE email <> '';
+
+-- What is attested already is no news.
+INSERT INTO notice_cursor (target, kind, epoch, size, upto, account, position, created)
+	SELECT target, 'attested', epoch, MAX(size), MAX(size), 0, 0, 0 FROM attestation WHERE purpose = 'log' AND state = 1 GROUP BY target, epoch;
