@@ -104,6 +104,9 @@ var allowed = map[string]map[string]string{
 	"internal/compat/eternity": {
 		"internal/account":  "whose signatures",
 		"internal/calendar": "proofs, and the keeper of what was signed",
+		"internal/egress":   "callbacks are asked safely",
+		"internal/mail":     "receipts by e-mail",
+		"internal/notify":   "it delivers both",
 		"internal/httpkit":  "handlers",
 		"internal/logtree":  "a commitment is an entry",
 		"ots":               "proofs",

@@ -44,24 +44,28 @@ func (c *calendars) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.open.ServeHTTP(w, r)
 }
 
-// openCalendars makes the surfaces of the calendars, after the keeper.
+// openSigned makes the surface of the authenticated calendar, which makes proofs for e-mails even where it is not
+// served.
+func (s *Server) openSigned(numbers *metrics) (*eternity.Server, error) {
+	c := s.config
+	source, err := c.headers()
+	if err != nil {
+		return nil, err
+	}
+	return eternity.New(eternity.Config{
+		URI: cmp.Or(c.AuthenticatedURI, c.URI), Plans: c.Plans, Store: s.db, Keeper: s.keeper, Proofs: s.calendar,
+		Headers: source, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != headers.Mainnet.Name, Confirmations: cmp.Or(c.Bitcoin.Confirmations, 6),
+		Mail: c.SMTPAddress != "", Log: s.log, Observe: numbers.answered("authenticated"),
+	})
+}
+
+// openCalendars makes the surfaces of the calendars, after the accounts.
 func (s *Server) openCalendars(version string, numbers *metrics) (http.Handler, error) {
 	c := s.config
 	all := &calendars{alone: c.Calendars == "authenticated", apart: c.AuthenticatedURI != "" && c.AuthenticatedURI != c.URI}
 	config := otscal.Config{URI: c.URI, Version: version, Log: s.log, Observe: numbers.answered("calendar")}
 	if c.Calendars != "open" {
-		source, err := c.headers()
-		if err != nil {
-			return nil, err
-		}
-		all.signed, err = eternity.New(eternity.Config{
-			URI: cmp.Or(c.AuthenticatedURI, c.URI), Plans: c.Plans, Store: s.db, Keeper: s.keeper, Proofs: s.calendar,
-			Headers: source, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != headers.Mainnet.Name, Confirmations: cmp.Or(c.Bitcoin.Confirmations, 6),
-			Log: s.log, Observe: numbers.answered("authenticated"),
-		})
-		if err != nil {
-			return nil, err
-		}
+		all.signed = s.signed
 		if !all.apart {
 			config.Unknown = all.signed.AnswerUnknown
 		}

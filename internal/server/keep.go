@@ -36,6 +36,9 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics) (http.Handl
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
+	if s.signed, err = s.openSigned(numbers); err != nil {
+		return nil, err
+	}
 	if s.notices, err = s.openNotices(ctx); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/compat/eternity"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -45,6 +46,7 @@ type Server struct {
 	mark     *store.Mark
 	calendar *calendar.Calendar
 	keeper   *calendar.Keeper
+	signed   *eternity.Server
 	forget   loop // of idempotency keys
 	notices  notices
 	health   *health

@@ -10,6 +10,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/compat/eternity"
+	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/signedmsg"
 )
@@ -72,6 +73,19 @@ func (a *Accounts) AddPublicKey(ctx context.Context, who, key, callback, version
 	}
 	if err := CheckCallback(callback); err != nil {
 		return PublicKey{}, err
+	}
+	if callback != "" {
+		e, err := a.config.egressConfig()
+		if err != nil {
+			return PublicKey{}, err
+		}
+		client, err := egress.New(e)
+		if err != nil {
+			return PublicKey{}, err
+		}
+		if err := client.Check(callback); err != nil {
+			return PublicKey{}, fmt.Errorf("the callback is %q: %w", callback, err)
+		}
 	}
 	made, err := a.db.AddSigner(ctx, time.Now(), account.Signer{Account: owner.ID, Key: public, Version: version, Callback: callback})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,13 +87,16 @@ func TestSignedMessages(t *testing.T) {
 // and verifies the proofs; and a third party counts again what was signed.
 func TestAuthenticatedCalendar(t *testing.T) {
 	c, _ := devChain(t)
-	s := serve(t, &c.rpc, `calendars = "authenticated"`, "")
+	called := make(chan string, 100)
+	customer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.URL.RawQuery }))
+	t.Cleanup(customer.Close)
+	s := serve(t, &c.rpc, fmt.Sprintf("calendars = \"authenticated\"\negress_allow = [%q]", strings.TrimPrefix(customer.URL, "http://")), "")
 	operate := func(args ...string) string {
 		return must(t, nil, program("datestoned"), append(args, "--config", s.conf)...)
 	}
 	operate("account", "create", "customer@example.org", "--plan", "pro")
 	wif := "Kynp181oRdngSNwkskrGNN898VnffatY6tftn84TPLRRkEaLjJ4U"
-	operate("key", "add", "--account", "customer@example.org", "--pubkey", "02584a082739b72b5bc7db9a39015c19011765acca3f0e1ab2cded928ad81f384a")
+	operate("key", "add", "--account", "customer@example.org", "--pubkey", "02584a082739b72b5bc7db9a39015c19011765acca3f0e1ab2cded928ad81f384a", "--callback", customer.URL+"/hook?a=b")
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	var made struct {
@@ -194,6 +198,20 @@ func TestAuthenticatedCalendar(t *testing.T) {
 		return true
 	})
 	all[0].verify(t, filepath.Join(dir, "three.txt"))
+
+	// The customer is called for each digest of the key, and of no other.
+	wanted := map[string]bool{}
+	for range 2 {
+		select {
+		case query := <-called:
+			wanted[query] = true
+		case <-time.After(time.Minute):
+			t.Fatalf("the customer was not called; called with %v", wanted)
+		}
+	}
+	if len(wanted) != 2 || !wanted["a=b&digest="+text+"&type=BTC"] {
+		t.Errorf("called with %v", wanted)
+	}
 
 	// A third party counts: with the published program, and with the customer's addresses alone.
 	exported := operate("account", "usage", "1", "--signed")

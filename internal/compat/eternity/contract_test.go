@@ -204,6 +204,10 @@ func TestAccepted(t *testing.T) {
 		if s, _, err := r.db.SignedDigest(t.Context(), digestOf("mail")); err != nil || s.Email != "a+b@example.org" {
 			t.Errorf("the e-mail address is %q, %v", s.Email, err)
 		}
+		r.change(func(c *Config) { c.Mail = false })
+		if a := r.post(r.key, "?email=a@example.org", digestOf("no mail")); a.status != 400 || !strings.Contains(a.body, "no e-mail") {
+			t.Errorf("e-mail without a mail server: %+v", a)
+		}
 		// What other software signed, by the published vectors.
 		for _, v := range []struct{ key, signature string }{
 			{"02584a082739b72b5bc7db9a39015c19011765acca3f0e1ab2cded928ad81f384a", "H92yHhj2eYDq3PiKvfwNjB2qeIIe4XKgCWPKa13huk51bsUwKi/enExDoYkxEVwuDGJyS0LwyRSIUDasHlGb9+Y="},

@@ -54,6 +54,9 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	if err := readWish(r, versionOf(r, signer.Version), &wish); err != nil {
 		return err
 	}
+	if wish.Email != "" && !s.config.Mail {
+		return badRequest("this service sends no e-mail: leave email out")
+	}
 	rand.Read(wish.Nonce[:])
 	// A client that hangs up stays until the commit is done, which the keeper bounds.
 	created, err := s.config.Keeper.Create(context.WithoutCancel(r.Context()), account.Create{Account: owner.ID, Signed: &wish, Quota: plan.Quota})

@@ -57,6 +57,8 @@ type Config struct {
 	Keeper Keeper
 	Proofs Proofs
 
+	// Mail says that proofs can be sent by e-mail; without it a request for that is refused.
+	Mail bool
 	// Headers is asked for block headers when a proof is verified; nil refuses what only they can show.
 	Headers headers.Source
 	// TestNetwork says that those are of a network without value.

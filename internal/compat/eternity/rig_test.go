@@ -58,7 +58,7 @@ func newRig(t testing.TB, where string) *rig {
 	}
 	plans := account.DefaultPlans()
 	plans["small"] = account.Plan{Quota: 2}
-	r.config = Config{URI: testURI, Plans: plans, Headers: source, Confirmations: 6, Log: slog.New(slog.DiscardHandler)}
+	r.config = Config{URI: testURI, Plans: plans, Headers: source, Confirmations: 6, Mail: true, Log: slog.New(slog.DiscardHandler)}
 	r.start()
 	t.Cleanup(func() { r.stop() })
 	r.owner, r.key = r.customer("owner@example.org", "business", "0.3.0")
