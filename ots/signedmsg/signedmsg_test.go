@@ -265,3 +265,16 @@ func FuzzRecover(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkRecover(b *testing.B) {
+	sig, err := Parse(vectors[1].signature)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := []byte(vectors[1].message)
+	for b.Loop() {
+		if _, err := sig.Recover(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

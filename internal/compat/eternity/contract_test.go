@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -402,5 +403,46 @@ func TestClaims(t *testing.T) {
 		if s.IsHost(req) != want {
 			t.Errorf("host %q: %v", host, !want)
 		}
+	}
+}
+
+// Customers who sign often are known again, and it makes no difference to anybody's answers: not for other keys from
+// the same client, nor for what is no signature, nor after the key was removed.
+func TestRegulars(t *testing.T) {
+	r := newRig(t, filepath.Join(t.TempDir(), "datestone.db"))
+	for n := 0; ; n++ {
+		r.must(r.post(r.key, "", digestOf(fmt.Sprint("often ", n))))
+		r.server.regulars.mu.Lock()
+		known := r.server.regulars.clients["192.0.2.1"] != nil
+		r.server.regulars.mu.Unlock()
+		if known {
+			break
+		}
+		if n == 10_000 {
+			t.Fatal("the customer is not known")
+		}
+	}
+	digest := digestOf("known")
+	receipt := r.must(r.post(r.key, "", digest))
+	if s, key, err := r.db.SignedDigest(t.Context(), digest); err != nil || key.Key != r.key.Public() || s.Signature != r.key.Sign(signedmsg.Digest(digest)) {
+		t.Errorf("kept %+v for %+v, %v", s, key, err)
+	}
+	r.must(r.post(r.otherKey, "", digestOf("another customer")))
+	if s, key, err := r.db.SignedDigest(t.Context(), digestOf("another customer")); err != nil || s.Account != r.other.ID || key.Key != r.otherKey.Public() {
+		t.Errorf("another customer's is kept for %v, %v", s, err)
+	}
+	for name, signature := range map[string]signedmsg.Signature{"nobody's": {0: 31}, "of another digest": r.key.Sign([]byte("x"))} {
+		if a := r.do("POST", "/digest", digest, "x-signature", signature.String()); a.status != 401 {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	if again := r.must(r.post(r.key, "", digest)); !bytes.Equal(again, receipt) {
+		t.Error("the receipt is another")
+	}
+	if err := r.db.RemoveSigner(t.Context(), time.Now(), r.key.Public().Point()); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.post(r.key, "", digest); a.status != 401 {
+		t.Errorf("a removed key: %+v", a)
 	}
 }

@@ -33,7 +33,8 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	case len(digest) == 0:
 		return errEmpty
 	}
-	key, err := signature.Recover(signedmsg.Digest(digest))
+	client := clientOf(r)
+	key, err := s.recover(client, signature, digest)
 	if err != nil {
 		return errSigner
 	}
@@ -46,6 +47,7 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	case owner.Suspended:
 		return errSuspended
 	}
+	s.regulars.seen(client, key)
 	plan, ok := s.config.Plans[owner.Plan]
 	if !ok {
 		return refused(fmt.Errorf("account %d has the plan %q, which is not defined", owner.ID, owner.Plan))

@@ -23,6 +23,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers"
+	"github.com/datestone/datestone/ots/signedmsg"
 )
 
 // Store knows keys and what they signed. store.DB is one.
@@ -78,6 +79,9 @@ type Server struct {
 	host    string // of the URI, as requests name it
 	pending *ots.Timestamp
 	wire    []byte // pending
+	// recover finds the key of a signature; a benchmark replaces it to see what it costs.
+	recover  func(client string, signature signedmsg.Signature, digest []byte) (signedmsg.PublicKey, error)
+	regulars regulars
 
 	digest, timestamp, verify, options, missing http.Handler
 }
@@ -93,6 +97,7 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("public address %q: %w", config.URI, err)
 	}
 	s := &Server{config: config, host: plainHost(u.Host), pending: ots.New(ots.Path{}, attestation)}
+	s.recover = s.regulars.recover
 	if s.wire, err = s.pending.AppendBinary(nil); err != nil {
 		return nil, fmt.Errorf("public address %q: %w", config.URI, err)
 	}
