@@ -12,6 +12,7 @@ import (
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers/headerstest"
+	"github.com/datestone/datestone/ots/signedmsg"
 )
 
 // calendar is a calendar that makes real proofs, unless it is told to misbehave:
@@ -25,6 +26,7 @@ import (
 //	false     proves something else in the end
 //	replay    answers every digest as it did the first
 //	elsewhere names another calendar in its promise
+//	signed    takes only what some Bitcoin key signed
 type calendar struct {
 	behaviour string
 	gone      chan struct{}
@@ -34,6 +36,17 @@ type calendar struct {
 	waiting [][]byte // commitments that no block holds yet
 	known   map[string][]byte
 	first   []byte // what replay answers
+	signers []string
+}
+
+// signedBy is the public key that signed a digest.
+func signedBy(text string, digest []byte) (string, error) {
+	sig, err := signedmsg.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	key, err := sig.Recover(signedmsg.Digest(digest))
+	return key.String(), err
 }
 
 func (c *calendar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +78,17 @@ func (c *calendar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.behaviour == "signed" && r.Method == http.MethodPost {
+		key, err := signedBy(r.Header.Get("X-Signature"), body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		c.signers = append(c.signers, key)
+	} else if r.Header["X-Signature"] != nil {
+		http.Error(w, "a signature that nobody asked for", http.StatusBadRequest)
+		return
+	}
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/digest":
 		b := c.accept(body)

@@ -20,6 +20,7 @@ Commands:
   prune, p     make a complete proof smaller
   list         list the stamps of an account
   fetch        download proofs from an account
+  keygen       make a key for a private calendar
 
 A first session:
   datestone stamp letter.pdf           writes letter.pdf.ots; only a digest leaves the machine
@@ -62,6 +63,7 @@ var relevant = map[string]string{
 	"prune":   "cmd src net out",
 	"list":    "cmd acc out",
 	"fetch":   "cmd acc out",
+	"keygen":  "cmd out",
 }
 
 var examples = map[string]string{
@@ -70,6 +72,7 @@ var examples = map[string]string{
   datestone stamp -d $(sha256sum < disk.img | cut -c1-64)
   datestone stamp -c https://calendar.example.org letter.pdf
   datestone stamp --api https://stamps.example.org --api-key-file key.txt letter.pdf
+  datestone stamp --private-calendar https://auth.example.org --key-file keys letter.pdf
 `,
 	"upgrade": `  datestone upgrade *.ots
   datestone upgrade --wait letter.pdf.ots
@@ -92,6 +95,9 @@ var examples = map[string]string{
 	"fetch": `  datestone fetch 0f8fad5b-d9cb-469f-a165-70867728950e
   datestone fetch $(sha256sum < letter.pdf | cut -c1-64)
   datestone fetch --wait -o letter.pdf.ots 0f8fad5b-d9cb-469f-a165-70867728950e
+`,
+	"keygen": `  datestone keygen --private-calendar https://auth.example.org keys
+  datestone stamp --key-file keys letter.pdf            all calendars that the file has keys for
 `,
 }
 

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":     cmdCode,
 			"calendar": cmdCalendar,
+			"signers":  cmdSigners,
 			"service":  cmdService,
 			"mine":     cmdMine,
 			"node":     cmdNode,
@@ -97,6 +98,27 @@ func cmdCalendar(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { close(c.gone) })
 	w := worldOf(ts)
 	w.calendars = append(w.calendars, c)
+}
+
+// signers FILE is true when the calendars took digests by the public key in the file, and by no other.
+func cmdSigners(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: signers FILE")
+	}
+	want := strings.TrimSpace(ts.ReadFile(args[0]))
+	n := 0
+	for _, c := range worldOf(ts).calendars {
+		c.mu.Lock()
+		for _, s := range c.signers {
+			if n++; s != want {
+				ts.Fatalf("a digest is signed by %s, want %s", s, want)
+			}
+		}
+		c.mu.Unlock()
+	}
+	if n == 0 {
+		ts.Fatalf("nothing was signed")
+	}
 }
 
 // mine makes a block that commits to all that the calendars have taken, and N more.

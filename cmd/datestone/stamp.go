@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,8 @@ type stampCmd struct {
 	M         *int     `short:"m" name:"quorum" placeholder:"N" help:"How many calendars must answer: 2, or 1 if there is only one." group:"cmd"`
 	Timeout   seconds  `default:"5" placeholder:"SECONDS" help:"How long a calendar may take. Default: 5." group:"cmd"`
 	BtcWallet bool     `short:"b" hidden:""`
+
+	privateFlags
 }
 
 type stampDoc struct {
@@ -73,6 +76,13 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 	} else if into {
 		return c.runAccount(ctx, a)
 	}
+	var authorize func(*http.Request, []byte) error
+	if c.privateFlags.given() {
+		var err error
+		if c.Calendar, authorize, err = c.signers(); err != nil {
+			return 0, err
+		}
+	}
 	calendars := c.Calendar
 	if len(calendars) == 0 {
 		calendars = otshttp.DefaultCalendars
@@ -106,6 +116,7 @@ func (c *stampCmd) run(ctx context.Context, a *app) (int, error) {
 	doc.Root = hex.EncodeToString(b.root[:])
 
 	client := a.calendarClient(c.Timeout)
+	client.Authorize = authorize
 	submitCtx, cancel := context.WithTimeout(ctx, c.Timeout.duration())
 	defer cancel()
 	for _, cal := range calendars {

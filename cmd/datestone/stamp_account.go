@@ -40,9 +40,12 @@ type keptStamp struct {
 
 // intoAccount says whether an account is to keep the stamps.
 func (c *stampCmd) intoAccount(a *app) (bool, error) {
-	calendars := len(c.Calendar) > 0 || c.M != nil
+	calendars := len(c.Calendar) > 0 || c.M != nil || c.privateFlags.given()
 	if a.given() && calendars {
-		return false, usagef("leave -c and -m away", "stamps go to calendars or into an account, not both")
+		return false, usagef("leave -c, -m and --private-calendar away", "stamps go to calendars or into an account, not both")
+	}
+	if c.privateFlags.given() && len(c.Calendar) > 0 {
+		return false, usagef("leave -c away", "with a key file stamps go to private calendars alone")
 	}
 	return a.given() || os.Getenv(envAPI) != "" && !calendars, nil
 }

@@ -213,7 +213,9 @@ func (s *accountSettings) suspend(p *program, suspended bool) error {
 
 type accountUsageCmd struct {
 	accountSettings
-	Months int `default:"12" placeholder:"N" help:"The number of months to show at most (${default})."`
+	Months int    `default:"12" placeholder:"N" help:"The number of months to show at most (${default})."`
+	Signed bool   `help:"Print each digest that the account's customers signed, with its signature, so that anybody can count again."`
+	Format string `default:"jsonl" enum:"jsonl,csv" help:"How: a line of JSON each, or CSV (${default})."`
 }
 
 func (c *accountUsageCmd) Run(p *program) error {
@@ -224,6 +226,9 @@ func (c *accountUsageCmd) Run(p *program) error {
 		a, err := all.Find(p.ctx, c.Account)
 		if err != nil {
 			return err
+		}
+		if c.Signed {
+			return printSigned(p, all, a, c.Format)
 		}
 		u, err := all.Usage(p.ctx, a, time.Now(), c.Months)
 		if err != nil {

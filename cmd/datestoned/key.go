@@ -10,10 +10,13 @@ type keyCmd struct {
 	Rotate keyRotateCmd `cmd:"" aliases:"create" help:"Make a new API key for an account and print it, once; the one before it is refused from now on."`
 	Revoke keyRevokeCmd `cmd:"" help:"Refuse an account's API key from now on."`
 	Show   keyShowCmd   `cmd:"" help:"Show the end of an account's API key, and when it was made."`
+	Add    keyAddCmd    `cmd:"" help:"Enable a customer's Bitcoin public key for the authenticated calendar, or change one."`
+	List   keyListCmd   `cmd:"" help:"List the Bitcoin public keys of customers."`
+	Remove keyRemoveCmd `cmd:"" help:"Refuse a customer's Bitcoin public key from now on. What it signed stays."`
 }
 
 func (c *keyCmd) settings() []*settings {
-	return []*settings{&c.Rotate.settings, &c.Revoke.settings, &c.Show.settings}
+	return []*settings{&c.Rotate.settings, &c.Revoke.settings, &c.Show.settings, &c.Add.settings, &c.List.settings, &c.Remove.settings}
 }
 
 type keyRotateCmd struct{ accountSettings }

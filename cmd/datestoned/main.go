@@ -37,7 +37,7 @@ type commands struct {
 	Epoch   epochCmd   `cmd:"" help:"Begin a new epoch of the log."`
 	Migrate migrateCmd `cmd:"" help:"Show the version of the database's schema, or bring it up to date."`
 	Account accountCmd `cmd:"" help:"Make, list and change accounts. The server may run meanwhile."`
-	Key     keyCmd     `cmd:"" help:"Make and revoke the API keys of accounts."`
+	Key     keyCmd     `cmd:"" help:"The API keys of accounts, and the Bitcoin keys of the authenticated calendar's customers."`
 	Notice  noticeCmd  `cmd:"" help:"List, send again or drop notices to webhooks. The server may run meanwhile."`
 	Store   storeCmd   `cmd:"" help:"Copy the store between databases."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`

@@ -51,6 +51,11 @@ type Plan struct {
 	// Requests and Creates are how many there may be in a minute with one key.
 	Requests int `toml:"requests"`
 	Creates  int `toml:"creates"`
+	// Commitment is the time after which a transaction with a stamp is sent at the latest, whatever the
+	// interval between transactions; 0 leaves it to that.
+	Commitment time.Duration `toml:"commitment"`
+	// MaxFee is what such a transaction may cost, in satoshi, where that is more than what any may.
+	MaxFee int64 `toml:"max_fee"`
 }
 
 // Plans are the plans that exist, by name.

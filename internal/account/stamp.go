@@ -90,6 +90,8 @@ func (s Stamp) Path(leaves [][32]byte) (ots.Path, logtree.Entry, error) {
 type Create struct {
 	Account int64
 	Items   []Item
+	// Signed asks for a signed digest, and stands alone with Account and Quota.
+	Signed *Signed
 	// Whole refuses everything when an item is a duplicate: the answer is then ErrDuplicate. Otherwise a
 	// duplicate's result is the stamp that was there.
 	Whole bool
@@ -100,6 +102,14 @@ type Create struct {
 	// Key makes the request idempotent, unless it is empty: Payload is the SHA-256 of the request's body.
 	Key     string
 	Payload [32]byte
+}
+
+// Count is how many leaves of a batch the request may need.
+func (c Create) Count() int {
+	if c.Signed != nil {
+		return 1
+	}
+	return len(c.Items)
 }
 
 // Item is one stamp to make. Nonce is random; neighbours in the batch do not learn each other's digests.
@@ -126,6 +136,10 @@ type Created struct {
 	// Replayed says that this is the answer to an earlier request with the same idempotency key. The
 	// stamps are as they were made.
 	Replayed bool
+	// Signed is what was asked for with Create.Signed, and Replayed then says that it was kept before. It
+	// is shared between answers and never written to. Tree is its batch's, if it was made now.
+	Signed *Signed
+	Tree   *ots.Tree
 }
 
 // Result is what became of a Create. Err is one of this package's.

@@ -36,17 +36,19 @@ import (
 
 // rig is a log, a chain, and a target between them, stepped by hand on a clock of its own.
 type rig struct {
-	t      testing.TB
-	chain  *devchain.Chain
-	db     *store.DB
-	faulty *faultyStore
-	config bitcoin.Config
-	epochs int64
-	path   string
-	target *bitcoin.Target
-	loop   *anchor.Loop
-	now    time.Time
-	asking atomic.Bool // the rig itself asks the chain
+	promisedFee int64 // that a kept promise may cost
+	promises    bitcoin.Promises
+	t           testing.TB
+	chain       *devchain.Chain
+	db          *store.DB
+	faulty      *faultyStore
+	config      bitcoin.Config
+	epochs      int64
+	path        string
+	target      *bitcoin.Target
+	loop        *anchor.Loop
+	now         time.Time
+	asking      atomic.Bool // the rig itself asks the chain
 
 	// cut, when set, is asked of each call whether the connection breaks before or after it is done.
 	cut atomic.Pointer[func(method string) (before, after bool)]
@@ -159,6 +161,7 @@ func (r *rig) start() {
 	if r.target, err = bitcoin.New(name, r.config, r.faulty, log); err != nil {
 		r.t.Fatal(err)
 	}
+	r.target.Keep(r.promises)
 	r.t.Cleanup(r.target.Close)
 	r.loop = anchor.New(name, r.target, r.faulty, anchor.Options{Log: log})
 }
@@ -433,6 +436,7 @@ func (r *rig) checkAttempt(a anchor.Attempt, tx *wire.MsgTx) {
 	if most == 0 {
 		most = 20_000
 	}
+	most = max(most, r.promisedFee)
 	if a.Fee <= 0 || a.Fee > most {
 		r.t.Errorf("attempt %d costs %d satoshi, and %d is the most", a.ID, a.Fee, most)
 	}

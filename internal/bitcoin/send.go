@@ -33,7 +33,7 @@ func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) 
 	var o order
 	var ok bool
 	if open := p.open(); len(open) > 0 {
-		o, ok, err = t.replacement(p, open, head)
+		o, ok, err = t.replacement(ctx, now, p, open, head)
 	} else {
 		o, ok, err = t.first(ctx, now, p, head)
 	}
@@ -44,14 +44,23 @@ func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) 
 }
 
 // replacement is the order for a transaction that replaces the first open set's, if it pays too
-// little now.
-func (t *Target) replacement(p purse, open []set, head logtree.Head) (order, bool, error) {
+// little now, or lacks what should be on its way.
+func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open []set, head logtree.Head) (order, bool, error) {
 	s := open[0]
 	current := s.highest()
-	if t.rates.want <= rateOf(current) && !t.cheap[current.Ref] {
-		return order{}, false, nil
+	var carried int64
+	if current.Head.Epoch == head.Epoch {
+		carried = current.Head.Size
 	}
-	o := order{head: head, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.config.MaxFee}
+	missing, err := t.promised(ctx, now, head, carried)
+	if err != nil || t.rates.want <= rateOf(current) && !t.cheap[current.Ref] && !missing.Overdue {
+		return order{}, false, err
+	}
+	waiting, err := t.promised(ctx, now, head, 0)
+	if err != nil {
+		return order{}, false, err
+	}
+	o := order{head: head, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.cap(waiting)}
 	if !p.payable(current) {
 		return order{}, false, nil
 	}
@@ -72,11 +81,15 @@ func (t *Target) replacement(p purse, open []set, head logtree.Head) (order, boo
 
 // first is the order for the first transaction of a new set, unless it is too early for one.
 func (t *Target) first(ctx context.Context, now time.Time, p purse, head logtree.Head) (order, bool, error) {
-	last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog)
-	if err != nil || found && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
+	waiting, err := t.promised(ctx, now, head, 0)
+	if err != nil {
 		return order{}, false, err
 	}
-	o := order{head: head, rate: t.rates.want, increment: t.rates.increment, most: t.config.MaxFee}
+	last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog)
+	if err != nil || found && !waiting.Overdue && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
+		return order{}, false, err
+	}
+	o := order{head: head, rate: t.rates.want, increment: t.rates.increment, most: t.cap(waiting)}
 	for _, c := range p.free(nil) {
 		switch {
 		case c.Branch == ledger.Log && len(o.inputs) == 0:
@@ -170,7 +183,7 @@ func (t *Target) poor(p purse, o order, err error) error {
 	var high errCap
 	switch {
 	case errors.As(err, &high):
-		return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d satoshi, above max_fee of %d; waiting for lower fees, or raise it.", high.fee, t.config.MaxFee)
+		return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d satoshi, above max_fee of %d; waiting for lower fees, or raise it.", high.fee, o.most)
 	case errors.As(err, &short):
 		var have int64
 		for _, c := range slices.Concat(o.inputs, o.more) {

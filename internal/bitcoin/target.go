@@ -59,6 +59,8 @@ type Target struct {
 	node   node
 	wallet wallet
 	log    *slog.Logger
+	// promises is nil where there are none.
+	promises Promises
 
 	// Of the goroutine that calls the methods. All can be lost.
 	pinned     bool

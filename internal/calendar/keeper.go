@@ -70,7 +70,7 @@ func (k *Keeper) Create(ctx context.Context, c account.Create) (account.Created,
 }
 
 func (k *Keeper) join(w *creation) error {
-	n := len(w.create.Items)
+	n := w.create.Count()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -95,8 +95,8 @@ func (k *Keeper) take() []*creation {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n, items := 0, 0
-	for n < len(k.queue) && (n == 0 || items+len(k.queue[n].create.Items) <= commitItems) {
-		items += len(k.queue[n].create.Items)
+	for n < len(k.queue) && (n == 0 || items+k.queue[n].create.Count() <= commitItems) {
+		items += k.queue[n].create.Count()
 		n++
 	}
 	taken := k.queue[:n:n]
@@ -133,7 +133,7 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) {
 	items := 0
 	for i, w := range taken {
 		creates[i] = w.create
-		items += len(w.create.Items)
+		items += w.create.Count()
 	}
 	for range max(1, (items+MaxBatch-1)/MaxBatch) { // at most as many entries
 		k.config.Bucket.Allow()

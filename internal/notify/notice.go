@@ -35,6 +35,9 @@ const (
 	Withdrawn Kind = "withdrawn"
 	// Trouble: a target changed its state. For the operator.
 	Trouble Kind = "trouble"
+	// Attested: an attestation above a signed digest counts. Complete: the first one of all does.
+	Attested Kind = "attested"
+	Complete Kind = "complete"
 	// Test: somebody asked for it.
 	Test Kind = "test"
 )
@@ -71,6 +74,9 @@ func (s Kinds) List() (all []Kind) {
 const (
 	Webhook = "webhook"
 	Mail    = "mail"
+	// Of the authenticated calendar: what a customer's key has signed, and a single digest.
+	Callback = "callback"
+	Receipt  = "receipt"
 )
 
 // EndpointState is whether an endpoint gets notices.

@@ -38,6 +38,9 @@ type Config struct {
 	URI string
 	// Version is the program's.
 	Version string
+	// Unknown, when set, is asked for what is no commitment of the calendar. It answers, or says that it
+	// has not.
+	Unknown func(w http.ResponseWriter, r *http.Request, digest []byte) (answered bool, err error)
 	// Observe, when set, is told of each answer.
 	Observe func(route string, status int, took time.Duration)
 	// Log receives requests that failed for our own reasons. Default slog.Default().
@@ -200,14 +203,14 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 		return errNotHex
 	}
 	if len(commitment) != logtree.EntrySize {
-		return errUnknown
+		return s.unknown(w, r, commitment)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
 	defer cancel()
 	proof, err := s.calendar.Proof(ctx, commitment)
 	switch {
 	case errors.Is(err, calendar.ErrUnknown):
-		return errUnknown
+		return s.unknown(w, r, commitment)
 	case err != nil:
 		return unavailable(err)
 	}
@@ -234,6 +237,15 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return errPending
 	}
+}
+
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request, digest []byte) error {
+	if s.config.Unknown != nil {
+		if answered, err := s.config.Unknown(w, r, digest); answered || err != nil {
+			return err
+		}
+	}
+	return errUnknown
 }
 
 // getBackup answers that there is no such chunk: a log is copied by its tiles, not by this format.

@@ -108,6 +108,9 @@ func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
 	if c.Burst != 0 {
 		d.Burst = c.Burst
 	}
+	if c.Calendars != "" {
+		d.Calendars, d.AuthenticatedURI = c.Calendars, c.AuthenticatedURI
+	}
 	if c.Targets != "" {
 		d.Targets, d.Bitcoin = c.Targets, c.Bitcoin
 	}

@@ -24,6 +24,13 @@ type Config struct {
 	// "https://calendar.example.org". It is written into every receipt for ever, and clients ask there
 	// for the complete proof: choose a name that you can keep. There is no default.
 	URI string `toml:"uri"`
+	// The calendars that are served: "open", which takes digests of everybody, "authenticated", which takes those
+	// that its customers signed with a Bitcoin key, or "both".
+	Calendars string `toml:"calendars"`
+	// The address that clients of the authenticated calendar know, as uri is for the open one. The default is uri:
+	// both then share a host, and a signature makes the difference. With a host of its own it answers there by its
+	// own contract alone.
+	AuthenticatedURI string `toml:"authenticated_uri"`
 	// The folder that holds the database file and the high-water mark. Each node has its own.
 	Data string `toml:"data"`
 	// The database: a file, or PostgreSQL at postgres://user:password@host:port/name, which several
@@ -117,6 +124,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Listen:              "127.0.0.1:14788",
+		Calendars:           "both",
 		Data:                "/var/lib/datestone",
 		DatabaseConnections: store.DefaultConnections,
 		Migrate:             "auto",
@@ -207,7 +215,10 @@ func (c Config) Check() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf(`listen is %q: write an address and a port, for example listen = "127.0.0.1:14788"`, c.Listen)
 	}
-	if err := checkURI(c.URI); err != nil {
+	if err := checkURI("uri", c.URI); err != nil {
+		return err
+	}
+	if err := c.checkCalendars(); err != nil {
 		return err
 	}
 	switch {
@@ -240,25 +251,25 @@ func (c Config) Check() error {
 
 // checkURI accepts an address that every client turns into the right requests: they differ in how they
 // join a path to one that has a path already.
-func checkURI(text string) error {
-	const example = `write the address that clients know, for example uri = "https://calendar.example.org"`
+func checkURI(key, text string) error {
+	example := fmt.Sprintf(`write the address that clients know, for example %s = "https://calendar.example.org"`, key)
 	if text == "" {
-		return errors.New("uri is missing: " + example)
+		return errors.New(key + " is missing: " + example)
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Hostname() == "":
-		return fmt.Errorf("uri is %q: %s", text, example)
+		return fmt.Errorf("%s is %q: %s", key, text, example)
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.User != nil:
-		return fmt.Errorf("uri is %q: write only scheme://host[:port], here %q; clients disagree about the rest", text, u.Scheme+"://"+u.Host)
+		return fmt.Errorf("%s is %q: write only scheme://host[:port], here %q; clients disagree about the rest", key, text, u.Scheme+"://"+u.Host)
 	case len(text) > maxURI:
-		return fmt.Errorf("uri has %d bytes and receipts can carry %d: write a shorter one", len(text), maxURI)
+		return fmt.Errorf("%s has %d bytes and receipts can carry %d: write a shorter one", key, len(text), maxURI)
 	}
 	for _, r := range text {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-._/:", r):
 		default:
-			return fmt.Errorf("uri is %q: receipts cannot carry %q; letters, digits and -._ can be in it", text, r)
+			return fmt.Errorf("%s is %q: receipts cannot carry %q; letters, digits and -._ can be in it", key, text, r)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -144,6 +145,8 @@ func tomlValue(v reflect.Value) string {
 	case encoding.TextMarshaler:
 		text, _ := x.MarshalText()
 		return fmt.Sprintf("%q", text)
+	case time.Duration:
+		return fmt.Sprintf("%q", x)
 	case []string:
 		return strings.ReplaceAll(fmt.Sprintf("%q", x), `" "`, `", "`)
 	}

@@ -28,7 +28,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		return nil, nil, err
 	}
 	certificates, err := certificate.New(certificate.Config{
-		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Proofs: s.calendar, Log: s.log, Observe: numbers.answered,
+		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Proofs: s.calendar, Log: s.log, Observe: numbers.answered("certificate"),
 	})
 	if err != nil {
 		return nil, nil, err
@@ -44,13 +44,16 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
+	if s.signed, err = s.openSigned(numbers); err != nil {
+		return nil, nil, err
+	}
 	if s.notices, err = s.openNotices(ctx); err != nil {
 		return nil, nil, err
 	}
 	surface, err := rest.New(rest.Config{
 		Plans: s.config.Plans, KeyPrefix: s.config.KeyPrefix, URI: s.config.URI, TrustedProxies: trusted,
 		CreatesPerAddress: s.config.CreatesPerAddress,
-		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Evidence: certificates.Evidence, Log: s.log, Observe: numbers.answered,
+		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Evidence: certificates.Evidence, Log: s.log, Observe: numbers.answered("rest"),
 		Secrets: s.notices.secrets, CheckURL: s.notices.client.Check,
 	})
 	if err != nil {

@@ -34,8 +34,9 @@ type metrics struct {
 }
 
 type answer struct {
-	route  string
-	status int
+	surface string
+	route   string
+	status  int
 }
 
 type answerMetrics struct {
@@ -84,7 +85,7 @@ func newMetrics(store otscal.Store) *metrics {
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "datestone_http_request_seconds", Help: "Time to answer a request.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
-		}, []string{"route"}),
+		}, []string{"surface", "route"}),
 		leases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "datestone_lease_held", Help: "Whether this node runs the loop of this name, which runs on one node at a time.",
 		}, []string{"name"}),
@@ -108,12 +109,16 @@ func (m *metrics) committed(digests int, took time.Duration, err error) {
 	m.batches.Observe(float64(digests))
 }
 
-func (m *metrics) answered(route string, status int, took time.Duration) {
-	key := answer{route, status}
+// answered returns what is told of each answer of a surface.
+func (m *metrics) answered(surface string) func(route string, status int, took time.Duration) {
+	return func(route string, status int, took time.Duration) { m.count(answer{surface, route, status}, took) }
+}
+
+func (m *metrics) count(key answer, took time.Duration) {
 	found, ok := m.routes.Load(key)
 	if !ok {
 		found, _ = m.routes.LoadOrStore(key, &answerMetrics{
-			m.requests.WithLabelValues(route, strconv.Itoa(status)), m.latency.WithLabelValues(route),
+			m.requests.WithLabelValues(key.route, strconv.Itoa(key.status)), m.latency.WithLabelValues(key.surface, key.route),
 		})
 	}
 	a := found.(*answerMetrics)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/compat/eternity"
 	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/notify"
@@ -190,13 +192,17 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		}
 		sender.Operator = operator
 	}
-	senders := map[string]notify.Sender{notify.Webhook: sender}
+	senders := map[string]notify.Sender{
+		notify.Webhook:  sender,
+		notify.Callback: &eternity.Callback{Store: s.db, Client: n.client, Types: map[string]string{bitcoinName: "BTC"}},
+	}
 	post, err := s.config.newMail()
 	if err != nil {
 		return err
 	}
 	if post != nil {
 		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Targets: s.db.Targets}
+		senders[notify.Receipt] = &eternity.Receipt{Store: s.db, Server: s.signed, Mail: post}
 	}
 	observe := observeNotices(numbers.registry)
 	build := func(db *store.DB) (loop, error) {
@@ -242,6 +248,9 @@ type Delivery struct {
 	Tried    *time.Time `json:"last_tried,omitempty"`
 	Due      time.Time  `json:"due"`
 }
+
+// eventOf is the name of a kind: the API's, or for those of the authenticated calendar its own.
+func eventOf(k notify.Kind) string { return cmp.Or(string(webhook.Event(k)), string(k)) }
 
 // Notices chooses notices. Empty fields choose all.
 type Notices struct {
@@ -297,7 +306,7 @@ func (a *Accounts) ListNotices(ctx context.Context, n Notices, limit int) ([]Del
 	all := []Delivery{}
 	for _, d := range found {
 		shown := Delivery{
-			ID: d.Notice.UID.String(), Account: d.Notice.Account, Endpoint: endpoints[d.Endpoint].String(), Event: string(webhook.Event(d.Notice.Kind)),
+			ID: d.Notice.UID.String(), Account: d.Notice.Account, Endpoint: endpoints[d.Endpoint].String(), Event: eventOf(d.Notice.Kind),
 			Target: d.Notice.Target, State: d.State.String(), Tries: d.Tries, Status: d.Status, Error: d.Error, Due: d.Due,
 		}
 		if d.Notice.Kind != notify.Test && d.Notice.Kind != notify.Trouble {

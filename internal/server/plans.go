@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/store"
@@ -52,6 +53,10 @@ func (c Config) CheckAccounts() error {
 			return fmt.Errorf("the plan %q: write a name of up to 32 small letters, digits, - and _", name)
 		case p.Quota < 1:
 			return fmt.Errorf("plans.%s.quota is %d: write how many stamps an account may make in a month, from 1 on", name, p.Quota)
+		case p.Commitment < 0 || p.Commitment > 0 && p.Commitment < time.Minute:
+			return fmt.Errorf("plans.%s.commitment is %v: write a time from 1m on, or 0 for no promise", name, p.Commitment)
+		case p.MaxFee < 0 || p.MaxFee > 0 && p.Commitment == 0:
+			return fmt.Errorf("plans.%s.max_fee is %d and commitment is %v: write a fee that keeps a commitment, or leave it out", name, p.MaxFee, p.Commitment)
 		case p.Requests < 1 || p.Creates < 1:
 			return fmt.Errorf("plans.%s: requests is %d and creates is %d: write how many there may be in a minute, from 1 on", name, p.Requests, p.Creates)
 		}

@@ -32,6 +32,9 @@ func TestCheckAccounts(t *testing.T) {
 		{"long name", plans(strings.Repeat("a", 33), good), "up to 32"},
 		{"no quota", plans("pro", account.Plan{Requests: 1, Creates: 1}), "plans.pro.quota is 0: write how many"},
 		{"no requests", plans("pro", account.Plan{Quota: 1, Creates: 1}), "plans.pro: requests is 0 and creates is 1"},
+		{"a commitment", plans("pro", account.Plan{Quota: 1, Requests: 1, Creates: 1, Commitment: time.Minute, MaxFee: 1}), ""},
+		{"a hasty commitment", plans("pro", account.Plan{Quota: 1, Requests: 1, Creates: 1, Commitment: time.Second}), "from 1m on"},
+		{"a fee for nothing", plans("pro", account.Plan{Quota: 1, Requests: 1, Creates: 1, MaxFee: 1}), "keeps a commitment"},
 		{"negative creates", plans("pro", account.Plan{Quota: 1, Requests: 1, Creates: -1}), "creates is -1"},
 		{"another prefix", func(c *Config) { c.KeyPrefix = "acme-test_" }, ""},
 		{"no prefix", func(c *Config) { c.KeyPrefix = "" }, `key_prefix is "": write`},
@@ -70,6 +73,7 @@ func TestLoadPlans(t *testing.T) {
 		want       string
 	}{
 		{name: "none", text: "burst = 5", plans: account.DefaultPlans()},
+		{name: "a commitment", text: "[plans.gold]\nquota = 7\ncommitment = \"15m\"\nmax_fee = 90000", plans: account.Plans{"gold": {Quota: 7, Requests: 120, Creates: 30, Commitment: 15 * time.Minute, MaxFee: 90_000}}},
 		{name: "an empty table", text: "[plans]", plans: account.DefaultPlans()},
 		{name: "one replaces the defaults", text: "[plans.gold]\nquota = 7\napi = true\ncreates = 9", plans: account.Plans{"gold": {Quota: 7, API: true, Requests: 120, Creates: 9}}},
 		{name: "one of the defaults begins anew", text: "[plans.pro]\nquota = 7", plans: account.Plans{"pro": {Quota: 7, Requests: 120, Creates: 30}}},

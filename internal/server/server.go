@@ -18,8 +18,8 @@ import (
 
 	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/compat/eternity"
 	"github.com/datestone/datestone/internal/httpkit"
-	"github.com/datestone/datestone/internal/otscal"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -48,6 +48,7 @@ type Server struct {
 	mark     *store.Mark
 	calendar *calendar.Calendar
 	keeper   *calendar.Keeper
+	signed   *eternity.Server
 	forget   loop // of idempotency keys
 	notices  notices
 	health   *health
@@ -103,7 +104,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	documents, err := apidoc.New(apidoc.Config{
-		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered,
+		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered("developers"),
 	})
 	if err != nil {
 		return nil, err
@@ -113,9 +114,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
 	}
-	surface, err := otscal.New(s.calendar, s.db, otscal.Config{
-		URI: c.URI, Version: o.Version, Log: s.log, Observe: numbers.answered,
-	})
+	surface, err := s.openCalendars(o.Version, numbers)
 	if err != nil {
 		return nil, err
 	}

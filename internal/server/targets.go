@@ -30,6 +30,7 @@ func (c Config) builders(log *slog.Logger) map[string]builder {
 			if err != nil {
 				return nil, err
 			}
+			target.Keep(promises(db, bitcoinName, c.Plans))
 			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
 		}
 	}

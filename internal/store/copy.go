@@ -47,6 +47,8 @@ var stateTables = []table{
 	{name: "account", columns: "id, email, plan, suspended, created, branding, key_hash, key_hint, key_created, stamps, last_stamp", serial: true},
 	{name: "quota_use", columns: "account, month, used"},
 	{name: "stamp", columns: "account, number, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position"},
+	{name: "signer", columns: "id, account, point, compressed, version, callback, created, removed, endpoint", serial: true},
+	signedTable,
 	{name: "idempotency", columns: "account, name, payload, existing, expires"},
 	{name: "endpoint", columns: "id, uid, account, channel, address, kinds, stamp, position, secret, old_secret, old_until, state, created, slow, next, failures, failing", serial: true},
 	{name: "notice_cursor", columns: "target, kind, epoch, size, upto, account, position, created"},

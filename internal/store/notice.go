@@ -38,6 +38,8 @@ func (db *DB) Walk(ctx context.Context, now time.Time) (more bool, err error) {
 			step = func(tx tx) error { return tx.walkOn(ctx, now, w, notify.Anchored) }
 		case w.confirmed < w.counted || w.sweeping:
 			step = func(tx tx) error { return tx.walkOn(ctx, now, w, notify.Confirmed) }
+		case w.signed != w.counted:
+			step = func(tx tx) error { return tx.walkSigned(ctx, now, w) }
 		default:
 			continue
 		}
@@ -56,6 +58,7 @@ type walk struct {
 	mined, counted int64
 	anchored       int64
 	confirmed      int64 // with what a sweep may have told
+	signed         int64 // of signed digests
 	sweeping       bool
 }
 
@@ -63,10 +66,11 @@ func (db *DB) walks(ctx context.Context) ([]walk, error) {
 	rows, err := db.query(ctx, `SELECT t.name, e.epoch,
 			COALESCE((SELECT MAX(m.size) FROM attestation m WHERE m.purpose = 'log' AND m.target = t.name AND m.epoch = e.epoch AND m.state = 0), 0),
 			COALESCE((SELECT MAX(c.size) FROM attestation c WHERE c.purpose = 'log' AND c.target = t.name AND c.epoch = e.epoch AND c.state = 1), 0),
-			COALESCE(a.size, 0), COALESCE(d.size, 0), COALESCE(d.upto, 0)
+			COALESCE(a.size, 0), COALESCE(d.size, 0), COALESCE(d.upto, 0), COALESCE(s.size, 0)
 		FROM target t CROSS JOIN (SELECT epoch FROM epoch UNION SELECT epoch FROM head) e
 			LEFT JOIN notice_cursor a ON a.target = t.name AND a.kind = 'anchored' AND a.epoch = e.epoch
 			LEFT JOIN notice_cursor d ON d.target = t.name AND d.kind = 'confirmed' AND d.epoch = e.epoch
+			LEFT JOIN notice_cursor s ON s.target = t.name AND s.kind = 'attested' AND s.epoch = e.epoch
 		ORDER BY t.name, e.epoch`)
 	if err != nil {
 		return nil, err
@@ -76,7 +80,7 @@ func (db *DB) walks(ctx context.Context) ([]walk, error) {
 	for rows.Next() {
 		var w walk
 		var size, upto int64
-		if err := rows.Scan(&w.target, &w.epoch, &w.mined, &w.counted, &w.anchored, &size, &upto); err != nil {
+		if err := rows.Scan(&w.target, &w.epoch, &w.mined, &w.counted, &w.anchored, &size, &upto, &w.signed); err != nil {
 			return nil, err
 		}
 		w.confirmed, w.sweeping = max(size, upto), upto > size
@@ -118,7 +122,7 @@ func (t tx) startCursors(ctx context.Context, target string) error {
 	_, err := t.exec(ctx, `INSERT INTO notice_cursor (target, kind, epoch, size, upto, account, position, created)
 		SELECT $1, k.kind, e.epoch, e.size, e.size, 0, 0, 0
 		FROM (SELECT epoch, size FROM epoch UNION ALL SELECT epoch, size FROM head) e
-			CROSS JOIN (SELECT 'anchored' AS kind UNION ALL SELECT 'confirmed') k
+			CROSS JOIN (SELECT 'anchored' AS kind UNION ALL SELECT 'confirmed' UNION ALL SELECT 'attested') k
 		WHERE NOT EXISTS (SELECT 1 FROM target WHERE name = $1)
 		ON CONFLICT (target, kind, epoch) DO NOTHING`, target)
 	return err

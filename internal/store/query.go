@@ -22,7 +22,7 @@ type tx struct {
 var hotTexts = []string{
 	selectHead, insertEntry, selectTips, insertTile, updateHead,
 	selectOwner, selectUsed, selectKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed, upsertKey,
-	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook,
+	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertSigned,
 }
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on

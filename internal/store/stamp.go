@@ -31,6 +31,9 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 		if err := a.lock(ctx, creates); err != nil {
 			return err
 		}
+		if err := a.findSigned(ctx, creates); err != nil {
+			return err
+		}
 		for i, c := range creates {
 			created, err := a.admit(ctx, c)
 			if refusal(err) {
@@ -40,7 +43,7 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			}
 			results[i].Created = created
 		}
-		if appended = len(a.stamps) > 0; !appended {
+		if appended = len(a.stamps)+len(a.signed) > 0; !appended {
 			return a.keep(ctx) // of requests whose stamps all exist
 		}
 		var err error
@@ -50,8 +53,11 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 		if err := a.keep(ctx); err != nil {
 			return err
 		}
-		// The stamps have their positions and certificates now.
+		// What was admitted has its positions and certificates now.
 		for i := range results {
+			if s := results[i].Signed; s != nil {
+				results[i].Tree = a.trees[s.Position]
+			}
 			for j, s := range results[i].Stamps {
 				if k, ok := a.index[s.ID]; ok {
 					results[i].Stamps[j] = a.stamps[k]
@@ -125,6 +131,9 @@ type admission struct {
 	number []int64         // of each stamp within its account
 	index  map[account.ID]int
 	used   []keyUse
+	signed []*account.Signed              // admitted, in order
+	known  map[signedKey]*account.Signed  // kept before, or admitted
+	trees  map[logtree.Position]*ots.Tree // of the batches that were added
 }
 
 // owner is an account whose row is locked.
@@ -273,6 +282,9 @@ func (a *admission) admit(ctx context.Context, c account.Create) (account.Create
 	if o == nil || o.suspended {
 		return none, account.ErrSuspended
 	}
+	if c.Signed != nil {
+		return a.admitSigned(o, c)
+	}
 	if k, used := o.keys[c.Key]; used && c.Key != "" {
 		return a.replay(o, c, k)
 	}
@@ -403,7 +415,19 @@ func certificate(length int) string {
 	return certificatePrefix + string(b)
 }
 
-// appendTo adds the admitted stamps to the log, and gives them their places.
+// leaves are those of the admitted stamps, then those of the admitted signed digests.
+func (a *admission) leaves() [][32]byte {
+	all := make([][32]byte, 0, len(a.stamps)+len(a.signed))
+	for _, s := range a.stamps {
+		all = append(all, s.LeafHash())
+	}
+	for _, s := range a.signed {
+		all = append(all, s.LeafHash())
+	}
+	return all
+}
+
+// appendTo adds what was admitted to the log, and gives it its places.
 func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head, error) {
 	h, edge, err := a.tx.lockHead(ctx)
 	if err != nil {
@@ -412,13 +436,13 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head,
 	if err := a.tx.checkMark(ctx, h); err != nil {
 		return h, err
 	}
-	for first := 0; first < len(a.stamps); first += maxLeaves {
-		batch := a.stamps[first:min(first+maxLeaves, len(a.stamps))]
-		leaves := make([][32]byte, len(batch))
-		packed := make([]byte, 0, 32*len(batch))
-		for i, s := range batch {
-			leaves[i] = s.LeafHash()
-			packed = append(packed, leaves[i][:]...)
+	all := a.leaves()
+	a.trees = make(map[logtree.Position]*ots.Tree)
+	for first := 0; first < len(all); first += maxLeaves {
+		leaves := all[first:min(first+maxLeaves, len(all))]
+		packed := make([]byte, 0, 32*len(leaves))
+		for _, l := range leaves {
+			packed = append(packed, l[:]...)
 		}
 		if h.Size >= epochMax {
 			if h, edge, err = a.tx.beginEpoch(ctx, a.now, h, edge, h.Epoch+1, epochFull); err != nil {
@@ -426,12 +450,19 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head,
 			}
 		}
 		var entry logtree.Entry
-		if entry, edge, err = a.tx.add(ctx, a.now, h, edge, ots.MerkleTree(leaves).Root()); err != nil {
+		tree := ots.MerkleTree(leaves)
+		if entry, edge, err = a.tx.add(ctx, a.now, h, edge, tree.Root()); err != nil {
 			return h, err
 		}
+		a.trees[entry.Position()] = tree
 		h.Size++
-		for i := range batch {
-			batch[i].Position, batch[i].Leaf = entry.Position(), i
+		for i := range leaves {
+			if n := first + i; n < len(a.stamps) {
+				a.stamps[n].Position, a.stamps[n].Leaf = entry.Position(), i
+			} else {
+				s := a.signed[n-len(a.stamps)]
+				s.Position, s.Leaf = entry.Position(), i
+			}
 		}
 		if _, err := a.tx.exec(ctx, insertKept, int64(entry.Position()), packed); err != nil {
 			return h, err
@@ -443,6 +474,9 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head,
 // keep writes the admitted stamps and what they used.
 func (a *admission) keep(ctx context.Context) error {
 	if err := a.insertStamps(ctx); err != nil {
+		return err
+	}
+	if err := a.insertSigned(ctx); err != nil {
 		return err
 	}
 	ids := make([]int64, 0, len(a.owners))
