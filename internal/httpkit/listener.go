@@ -23,7 +23,8 @@ type Listener struct {
 	mu     sync.Mutex // guards what follows, and the links of every conn
 	room   sync.Cond  // signalled when a place may have become free
 	open   int
-	oldest *conn // waiting for their clients, in the order in which they began to
+	all    map[*conn]struct{} // that are open
+	oldest *conn              // waiting for their clients, in the order in which they began to
 	newest *conn
 	shed   int64
 	closed bool
@@ -40,11 +41,12 @@ type conn struct {
 	since      time.Time   // when it began to wait for its client
 	waiting    atomic.Bool // in the listener's list; set under its lock
 	gone       bool        // no longer counted
+	deadlines  deadlines
 }
 
 // Limit bounds the connections that are open at a time.
 func Limit(ln net.Listener, connections int) *Listener {
-	l := &Listener{Listener: ln, max: connections}
+	l := &Listener{Listener: ln, max: connections, all: make(map[*conn]struct{})}
 	l.room.L = &l.mu
 	return l
 }
@@ -84,6 +86,7 @@ func (l *Listener) admit(c *conn) error {
 		return net.ErrClosed
 	}
 	l.open++
+	l.all[c] = struct{}{}
 	l.append(c)
 	return nil
 }
@@ -198,6 +201,7 @@ func (c *conn) Close() error {
 	if freed {
 		c.gone = true
 		l.open--
+		delete(l.all, c)
 	}
 	l.mu.Unlock()
 	if freed {

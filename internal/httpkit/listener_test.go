@@ -61,7 +61,7 @@ func (c *crowd) knock() (*conn, time.Duration) {
 }
 
 func isOpen(c *conn) bool {
-	c.SetReadDeadline(time.Now())
+	c.Conn.SetReadDeadline(time.Now())
 	_, err := c.Read(make([]byte, 2))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }

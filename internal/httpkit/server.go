@@ -52,6 +52,11 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// tick is how late the limits of time may be kept.
+func (l Limits) tick() time.Duration {
+	return min(500*time.Millisecond, max(time.Millisecond, min(l.Header, l.Request, l.Answer, l.Idle)/8))
+}
+
 // Server serves one handler within limits. Make one with NewServer.
 type Server struct {
 	limits   Limits
@@ -89,6 +94,9 @@ func (s *Server) Connections() (open int, shed int64) { return s.listener.Count(
 // Run serves until ctx is done, then answers the requests that have arrived and returns nil. What
 // is not answered within the grace is cut off.
 func (s *Server) Run(ctx context.Context) error {
+	stop := make(chan struct{})
+	defer close(stop)
+	go s.listener.sweep(s.limits.tick(), stop)
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
