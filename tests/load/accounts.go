@@ -8,6 +8,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -179,17 +180,20 @@ func (l *lab) againstRows(ctx context.Context, what string, connections, perRequ
 		return err
 	}
 	defer remove()
-	var ratios, rates, bares []float64
-	first := int64(0)
+	var ratios, rates, bares, micros, bareMicros []float64
+	self, first := &server{cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}, int64(0)
 	for range l.rounds {
+		used, before := self.processorTime(), first
 		b, err := bareRows(ctx, db, &first, l.round, width, keyEach)
 		if err != nil {
 			return err
 		}
+		bareMicros = append(bareMicros, float64(self.processorTime()-used)/1e3/float64(first-before))
 		r, err := drive(ctx, s, connections, l.round, request)
 		if err != nil {
 			return err
 		}
+		micros = append(micros, r.serverMicros()/float64(perRequest))
 		rate := r.perSecond() * float64(perRequest)
 		rates, bares, ratios = append(rates, rate), append(bares, b), append(ratios, rate/b)
 	}
@@ -197,7 +201,8 @@ func (l *lab) againstRows(ctx context.Context, what string, connections, perRequ
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-34s %8.0f stamps/s, bare rows %8.0f/s, ratio %.2f; at most %.0f MB of memory\n", what, median(rates), median(bares), median(ratios), float64(peak)/1e6)
+	fmt.Printf("%-34s %8.0f stamps/s, bare rows %8.0f/s, ratio %.2f; processor time %.0f µs a stamp, bare %.0f µs; at most %.0f MB of memory\n",
+		what, median(rates), median(bares), median(ratios), median(micros), median(bareMicros), float64(peak)/1e6)
 	return nil
 }
 
