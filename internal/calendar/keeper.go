@@ -114,9 +114,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.stopped = true
 			k.mu.Unlock()
 		}
-		for taken := k.take(); len(taken) > 0; taken = k.take() {
+		for k.waiting() > 0 {
 			pace(ctx, k.config.Bucket) // at once when it stops
-			k.commit(context.WithoutCancel(ctx), taken)
+			taken := k.take()
+			if took := k.commit(context.WithoutCancel(ctx), taken); len(taken) > crowd {
+				k.gather(took)
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -124,8 +127,30 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// waiting is how many requests wait.
+func (k *Keeper) waiting() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.queue)
+}
+
+const (
+	// gatherStep is how long no request may come in for a pause under load to end, and maxKeeperGather bounds the pause.
+	gatherStep      = 500 * time.Microsecond
+	maxKeeperGather = 5 * time.Millisecond
+)
+
+// gather waits while those whose requests were just answered come back, so that more share a commit, at most as long as
+// the last one took.
+func (k *Keeper) gather(took time.Duration) {
+	end := time.Now().Add(min(took, maxKeeperGather))
+	for before, now := -1, k.waiting(); now > before && time.Now().Before(end); before, now = now, k.waiting() {
+		time.Sleep(gatherStep)
+	}
+}
+
 // commit makes the requests durable, together, and answers them.
-func (k *Keeper) commit(ctx context.Context, taken []*creation) {
+func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Duration) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, k.config.Patience)
 	defer cancel()
@@ -150,8 +175,10 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) {
 		}
 		close(w.done)
 	}
-	k.config.Observe(items, time.Since(start), err)
+	took = time.Since(start)
+	k.config.Observe(items, took, err)
 	if err != nil {
 		k.config.Log.Warn("stamps were not committed; their clients were told to try again", "stamps", items, "err", err)
 	}
+	return took
 }
