@@ -164,6 +164,8 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Durat
 		k.config.Bucket.Allow()
 	}
 	results, err := k.store.AppendStamps(ctx, start, creates)
+	took = time.Since(start)
+	k.config.Observe(items, took, err)
 	for i, w := range taken {
 		switch {
 		case err == nil:
@@ -175,8 +177,6 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Durat
 		}
 		close(w.done)
 	}
-	took = time.Since(start)
-	k.config.Observe(items, took, err)
 	if err != nil {
 		k.config.Log.Warn("stamps were not committed; their clients were told to try again", "stamps", items, "err", err)
 	}

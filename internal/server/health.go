@@ -61,7 +61,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.api.ServeHTTP(w, r)
 		return
 	}
-	if f.pages != nil && certificate.Serves(r.URL.Path) {
+	// POST /verify/ is the authenticated calendar's.
+	if f.pages != nil && certificate.Serves(r.URL.Path) && !(r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/verify/")) {
 		f.pages.ServeHTTP(w, r)
 		return
 	}
