@@ -138,7 +138,9 @@ func (d *Document) page(testNetwork bool) ([]byte, error) {
 				return nil, fmt.Errorf("%s: %w", o.ID, err)
 			}
 			g.Events = append(g.Events, eventView{o, event.Name, body})
-			g.Headers = parameterViews(o.Parameters)
+			if g.Headers == nil {
+				g.Headers = parameterViews(o.Parameters)
+			}
 		}
 		v.Groups = append(v.Groups, g)
 	}
