@@ -187,6 +187,9 @@ func TestPage(t *testing.T) {
 			want = append(want, o.Value.ID)
 		}
 	}
+	for _, event := range d.Webhooks {
+		want = append(want, event.Value.Post.ID)
+	}
 	for _, e := range d.Components.Examples {
 		want = append(want, "error-"+e.Name)
 	}

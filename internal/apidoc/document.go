@@ -29,6 +29,7 @@ type Document struct {
 	Servers    []struct{ URL string }
 	Tags       []Tag
 	Paths      Map[Path]
+	Webhooks   Map[Path] // what the service sends, by the types of events
 	Components struct {
 		Schemas  Map[*Schema]
 		Examples Map[Example]
@@ -86,13 +87,13 @@ type Tag struct{ Name, Description string }
 
 // Path is a path with its operations.
 type Path struct {
-	Parameters       []Parameter
-	Get, Post, Patch *Operation
+	Parameters               []Parameter
+	Get, Post, Patch, Delete *Operation
 }
 
 // Operations are the path's, by their methods.
 func (p Path) Operations() Map[*Operation] {
-	all := Map[*Operation]{{"POST", p.Post}, {"GET", p.Get}, {"PATCH", p.Patch}}
+	all := Map[*Operation]{{"POST", p.Post}, {"GET", p.Get}, {"PATCH", p.Patch}, {"DELETE", p.Delete}}
 	return slices.DeleteFunc(all, func(e Entry[*Operation]) bool { return e.Value == nil })
 }
 

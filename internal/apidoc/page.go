@@ -59,6 +59,15 @@ type section struct{ Title, Text string }
 type group struct {
 	Tag
 	Operations []operationView
+	Events     []eventView
+	Headers    []parameterView // of every event
+}
+
+// eventView is something that the service sends.
+type eventView struct {
+	*Operation
+	Name string
+	Body bodyView
 }
 
 type operationView struct {
@@ -119,6 +128,20 @@ func (d *Document) page(testNetwork bool) ([]byte, error) {
 				g.Operations = append(g.Operations, shown)
 			}
 		}
+		for _, event := range d.Webhooks {
+			o := event.Value.Post
+			if o.Tags[0] != tag.Name {
+				continue
+			}
+			body, err := d.body(o.RequestBody.Content)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", o.ID, err)
+			}
+			g.Events = append(g.Events, eventView{o, event.Name, body})
+			if g.Headers == nil {
+				g.Headers = parameterViews(o.Parameters)
+			}
+		}
 		v.Groups = append(v.Groups, g)
 	}
 	for _, s := range d.Components.Schemas {
@@ -147,11 +170,7 @@ func sections(description string) (string, []section) {
 
 func (d *Document) operation(path string, p Path, method string, o *Operation) (operationView, error) {
 	v := operationView{Operation: o, Method: method, Path: path}
-	for _, parameter := range append(p.Parameters[:len(p.Parameters):len(p.Parameters)], o.Parameters...) {
-		if parameter.Name != "X-Request-Id" {
-			v.Parameters = append(v.Parameters, parameterView{parameter, parameter.In, kind(parameter.Schema)})
-		}
-	}
+	v.Parameters = parameterViews(append(p.Parameters[:len(p.Parameters):len(p.Parameters)], o.Parameters...))
 	var err error
 	if o.RequestBody != nil {
 		body, err := d.body(o.RequestBody.Content)
@@ -181,6 +200,15 @@ func (d *Document) operation(path string, p Path, method string, o *Operation) (
 	}
 	v.Curl, err = d.Curl(method, path)
 	return v, err
+}
+
+func parameterViews(parameters []Parameter) (all []parameterView) {
+	for _, p := range parameters {
+		if p.Name != "X-Request-Id" {
+			all = append(all, parameterView{p, p.In, kind(p.Schema)})
+		}
+	}
+	return all
 }
 
 func (d *Document) body(content Map[Media]) (bodyView, error) {
@@ -314,8 +342,10 @@ func anchor(title string) string {
 	}, title))
 }
 
-// Curl is a command that sends an operation's example. It reads the key from DATESTONE_API_KEY, and the id of a timestamp
-// of the account, which no example could know, from TIMESTAMP_ID.
+// variables hold what no example could know: the ids of a timestamp and of a webhook of the account.
+var variables = map[string]string{"id": "$TIMESTAMP_ID", "webhook_id": "$WEBHOOK_ID"}
+
+// Curl is a command that sends an operation's example. It reads the key from DATESTONE_API_KEY, and ids from variables.
 func (d *Document) Curl(method, path string) (string, error) {
 	p := d.Paths.Get(path)
 	o := p.Operations().Get(method)
@@ -330,8 +360,8 @@ func (d *Document) Curl(method, path string) (string, error) {
 		}
 		switch text := parameter.Example.Text(); parameter.In {
 		case "path":
-			if parameter.Name == "id" {
-				text, quote = "$TIMESTAMP_ID", doubleQuoted
+			if variable := variables[parameter.Name]; variable != "" {
+				text, quote = variable, doubleQuoted
 			}
 			path = strings.ReplaceAll(path, "{"+parameter.Name+"}", text)
 		case "query":
@@ -358,7 +388,7 @@ func (d *Document) Curl(method, path string) (string, error) {
 			lines = append(lines, "--data "+quoted(body))
 		}
 	}
-	if _, success := o.Success(); success.Content[0].Value.Schema == nil {
+	if _, success := o.Success(); len(success.Content) > 0 && success.Content[0].Value.Schema == nil {
 		if disposition := success.Headers.Get("Content-Disposition"); disposition.Required {
 			lines = append(lines, "--remote-name --remote-header-name")
 		} else {

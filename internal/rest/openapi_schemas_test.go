@@ -12,6 +12,9 @@ import (
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/apidoc"
+	"github.com/datestone/datestone/internal/egress"
+	"github.com/datestone/datestone/internal/notify"
+	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -22,6 +25,9 @@ var schemas = map[string]any{
 	"Verification": api.Verification{}, "VerifiedAttestation": api.VerifiedAttestation{},
 	"Usage": api.Usage{}, "MonthUsage": api.MonthUsage{}, "Targets": api.Targets{}, "Target": api.Target{},
 	"ErrorAnswer": api.ErrorAnswer{}, "Error": api.Error{},
+	"WebhookRequest": api.WebhookRequest{}, "Webhook": api.Webhook{}, "Webhooks": api.Webhooks{}, "WebhookTest": api.WebhookTest{},
+	"WebhookDelivery": api.WebhookDelivery{}, "WebhookDeliveries": api.WebhookDeliveries{},
+	"Event": api.Event{}, "EventData": api.EventData{}, "EventAttestation": api.EventAttestation{},
 }
 
 // property is one field of an object: its name, its type and whether it is always there.
@@ -207,6 +213,10 @@ func TestDocumentedValues(t *testing.T) {
 	}
 	kinds := []string{ots.KindPending.String(), ots.KindBitcoin.String(), ots.KindLitecoin.String(), ots.KindEthereum.String(), ots.KindUnknown.String()}
 	hashes := []string{ots.OpSHA256.String(), ots.OpSHA1.String(), ots.OpRIPEMD160.String(), ots.OpKeccak256.String()}
+	var events []string
+	for _, e := range api.EventTypes() {
+		events = append(events, string(e))
+	}
 	for place, want := range map[string][]string{
 		"Timestamp.status":           values("Status"),
 		"BatchResult.result":         values("Result"),
@@ -214,15 +224,25 @@ func TestDocumentedValues(t *testing.T) {
 		"Verification.hash":          hashes,
 		"VerifiedAttestation.kind":   kinds,
 		"VerifiedAttestation.result": values("Attestation"),
+		"WebhookRequest.events":      events,
+		"Webhook.events":             events,
+		"Webhook.status":             values("Webhook"),
+		"WebhookDelivery.event":      append(slices.Clone(events), string(api.EventTest)),
+		"WebhookDelivery.status":     values("Delivery"),
+		"Event.type":                 values("Event"),
 	} {
 		schema, name, _ := strings.Cut(place, ".")
-		if diff := cmp.Diff(want, d.Components.Schemas.Get(schema).Properties.Get(name).Enum); diff != "" {
+		property := d.Components.Schemas.Get(schema).Properties.Get(name)
+		if property.Items != nil {
+			property = property.Items
+		}
+		if diff := cmp.Diff(want, property.Enum); diff != "" {
 			t.Errorf("%s (-code +document):\n%s", place, diff)
 		}
 	}
 	for place, want := range map[string]int{
 		"CreateRequest.filename": account.MaxName, "CreateRequest.file_type": account.MaxType,
-		"BatchItem.filename": account.MaxName, "BatchItem.file_type": account.MaxType,
+		"BatchItem.filename": account.MaxName, "BatchItem.file_type": account.MaxType, "WebhookRequest.url": egress.MaxURL,
 	} {
 		schema, name, _ := strings.Cut(place, ".")
 		if got := d.Components.Schemas.Get(schema).Properties.Get(name).MaxLength; got == nil || *got != want {
@@ -240,13 +260,17 @@ func TestDocumentedValues(t *testing.T) {
 	for _, words := range []string{
 		"a key has 120 requests a minute, of which 30 may create; an address has 60 creates a minute", "up to 10,000 hashes",
 		"Keys are kept for 24 hours",
+		"up to 20 webhooks for all of its timestamps, 10 for one of them, and 1,000 in all", "signs beside the new one for 24 hours",
+		"more than 5 minutes from your clock",
 	} {
 		if !strings.Contains(text, words) {
 			t.Errorf("the description does not say %q", words)
 		}
 	}
 	if requestsPerKey != 120 || createsPerKey != 30 || createsPerSite != 60 || api.MaxBatch != 10_000 || account.IdempotencyKept.Hours() != 24 || pageSize != 50 ||
-		account.MaxThumbnail != 32<<10 || maxBody != 64<<10 || maxProofBody != 64<<10 || maxBatchBody != 16<<20 || monthsShown != 24 {
+		account.MaxThumbnail != 32<<10 || maxBody != 64<<10 || maxProofBody != 64<<10 || maxBatchBody != 16<<20 || monthsShown != 24 ||
+		webhookLimits != (store.EndpointLimits{Wide: 20, Stamp: 10, All: 1000}) || oldSecretSigns.Hours() != 24 || api.WebhookTolerance.Minutes() != 5 ||
+		notify.KeptFor.Hours() != 90*24 {
 		t.Error("a limit has changed: change it in internal/apidoc/openapi.yaml, and then here")
 	}
 }

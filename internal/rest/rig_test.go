@@ -189,7 +189,10 @@ func (r *rig) stored(id string) account.Stamp {
 var blockTime = time.Date(2026, 5, 1, 11, 0, 0, 0, time.UTC)
 
 // confirm puts the head of the log into a block that counts at once, and returns the transaction.
-func (r *rig) confirm() string {
+func (r *rig) confirm() string { return r.mine(1) }
+
+// mine puts the head of the log into a block that counts once it is so deep, and returns the transaction.
+func (r *rig) mine(depth int64) string {
 	r.t.Helper()
 	ctx, now := r.t.Context(), time.Now()
 	if len(r.blocks) == 0 {
@@ -206,8 +209,7 @@ func (r *rig) confirm() string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	last := r.blocks[len(r.blocks)-1]
-	block := ledger.Observed{Block: ledger.Block{Height: last.Height + 1, Hash: [32]byte{byte(len(r.blocks) + 1)}, Work: [32]byte{31: byte(len(r.blocks))}}, Prev: last.Hash}
+	block := r.nextBlock()
 	ref := fmt.Sprintf("%064x", block.Height)
 	proof, err := ots.New(ots.Path{}.Append([]byte("rest of the block")).SHA256(), ots.BitcoinAttestation(uint64(block.Height))).AppendBinary(nil)
 	if err != nil {
@@ -217,11 +219,22 @@ func (r *rig) confirm() string {
 		r.t.Fatal(err)
 	}
 	block.Mined = []logtree.Attestation{{Target: "bitcoin", Head: head, Proof: proof, Height: block.Height, BlockHash: block.Hash, BlockTime: blockTime, Ref: ref}}
-	if _, err := r.db.ConnectBlock(ctx, now, "bitcoin", block, 1); err != nil {
+	r.connect(block, depth)
+	return ref
+}
+
+func (r *rig) nextBlock() ledger.Observed {
+	last := r.blocks[len(r.blocks)-1]
+	return ledger.Observed{Block: ledger.Block{Height: last.Height + 1, Hash: [32]byte{byte(len(r.blocks) + 1)}, Work: [32]byte{31: byte(len(r.blocks))}}, Prev: last.Hash}
+}
+
+// connect adds a block to the chain.
+func (r *rig) connect(block ledger.Observed, depth int64) {
+	r.t.Helper()
+	if _, err := r.db.ConnectBlock(r.t.Context(), time.Now(), "bitcoin", block, depth); err != nil {
 		r.t.Fatal(err)
 	}
 	r.blocks = append(r.blocks, block)
-	return ref
 }
 
 // withdraw takes the newest block away.

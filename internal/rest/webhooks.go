@@ -59,8 +59,10 @@ func (s *Server) createWebhook(w http.ResponseWriter, r *http.Request, c *caller
 	secret := api.NewWebhookSecret()
 	e.Secret = webhook.SealSecret(s.config.Secrets, e.UID, secret)
 	e, err = s.config.Store.AddEndpoint(r.Context(), c.now, e, webhookLimits)
-	if err != nil {
-		return refusedWebhook(err)
+	if errors.Is(err, notify.ErrLimit) {
+		return failure(api.ErrWebhookLimit, "The account has as many webhooks as it may. Delete one first.")
+	} else if err != nil {
+		return refused(err)
 	}
 	c.note = append(c.note, "webhook", e.UID.String())
 	answer := webhookOf(e, c.now)
@@ -106,18 +108,9 @@ func (s *Server) ownStamp(ctx context.Context, c *caller, v any) (account.Stamp,
 	return st, nil
 }
 
-func errWebhook() error {
-	return failure(api.ErrWebhookNotFound, "The referenced webhook does not exist for the authenticated owner.")
-}
-
 func refusedWebhook(err error) error {
-	switch {
-	case errors.Is(err, notify.ErrUnknown):
-		return errWebhook()
-	case errors.Is(err, notify.ErrLimit):
-		return failure(api.ErrWebhookLimit, "The account has as many webhooks as it may. Delete one first.")
-	case errors.Is(err, notify.ErrGone):
-		return failure(api.ErrWebhookGone, "The webhook's server answered 410 Gone, so nothing is sent to it. Delete it and register it anew.")
+	if errors.Is(err, notify.ErrUnknown) {
+		return failure(api.ErrWebhookNotFound, "The referenced webhook does not exist for the authenticated owner.")
 	}
 	return refused(err)
 }
@@ -229,7 +222,9 @@ func (s *Server) testWebhook(w http.ResponseWriter, r *http.Request, c *caller) 
 		return err
 	}
 	n, err := s.config.Store.AddTest(r.Context(), c.now, c.account.ID, e.UID)
-	if err != nil {
+	if errors.Is(err, notify.ErrGone) {
+		return failure(api.ErrWebhookGone, "The webhook's server answered 410 Gone, so nothing is sent to it. Delete it and register it anew.")
+	} else if err != nil {
 		return refusedWebhook(err)
 	}
 	c.note = append(c.note, "webhook", e.UID.String())

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/datestone/datestone/api"
+	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/testpg"
 )
@@ -142,6 +143,16 @@ func TestWebhooks(t *testing.T) {
 		if bytes.Contains(file, []byte(secret)) {
 			t.Error("the database has a secret in the open")
 		}
+	}
+}
+
+func TestDocumentedTimeout(t *testing.T) {
+	d, err := apidoc.Load("https://stamps.test", "test_live_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("within %.0f seconds", webhookTimeout.Seconds()); !strings.Contains(d.Info.Description, want) {
+		t.Errorf("the guide to webhooks does not say %q", want)
 	}
 }
 

@@ -19,11 +19,12 @@ const config = await createConfig({
     'parameter-description': 'error',
     'tag-description': 'error',
     'no-ambiguous-paths': 'off', // {id} is a UUID, so /timestamps/batch is none
-    'response-contains-header': { severity: 'error', names: { '200': ['X-Request-Id'], '201': ['X-Request-Id'], '4XX': ['X-Request-Id'], '5XX': ['X-Request-Id'] } }
+    'response-contains-header': { severity: 'error', names: { '200': ['X-Request-Id'], '201': ['X-Request-Id'], '202': ['X-Request-Id'], '204': ['X-Request-Id'], '4XX': ['X-Request-Id'], '5XX': ['X-Request-Id'] } }
   }
 })
 const problems = (await lint({ ref: document, config }))
   .map(p => ({ rule: p.ruleId, message: p.message, pointer: p.location[0]?.pointer ?? '' }))
+  .filter(p => !p.pointer.startsWith('#/webhooks/') || p.rule !== 'response-contains-header') // their answers are not ours
   .filter(p => !expected.has(`${p.rule} ${p.pointer}`))
 for (const p of problems) console.log(`${p.rule} ${p.pointer}: ${p.message}`)
 console.log(`${problems.length} problems`)
