@@ -109,7 +109,7 @@ func TestKeeperRuns(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{"/api/v1/usage": `"AUTHENTICATION_REQUIRED"`, "/api/": `"NOT_FOUND"`, "/apiary": "Not found",
-		"/cert/TS-ZZZZZZ": "<h1>Nothing public here</h1>", "/verify/" + strings.Repeat("0", 64): "<h1>No public certificate", "/verify": "<h1>Certificates</h1>", "/cert/x": "<h1>Not Found</h1>", "/certainly": "Not found"} {
+		"/cert/TS-ZZZZZZ": "<h1>There is no such certificate</h1>", "/verify/" + strings.Repeat("0", 64): "<h1>No certificate of this file</h1>", "/verify": "<h1>Certificates</h1>", "/cert/x": "<h1>Not Found</h1>", "/certainly": "Not found"} {
 		if _, body := get(t, "http://"+s.Addr().String()+path); !strings.Contains(body, want) {
 			t.Errorf("%s answers %q, want %s", path, body, want)
 		}
