@@ -103,11 +103,13 @@ var allowed = map[string]map[string]string{
 	"internal/devchain": {},
 	"internal/egress":   {},
 	"internal/fsck": {
+		"internal/account":        "it checks what customers signed",
 		"internal/anchor":         "it recomputes attestations",
 		"internal/bitcoin/ledger": "it recomputes the coins",
 		"internal/logtree":        "it recomputes the log",
 		"internal/store":          "it reads everything",
 		"ots":                     "it evaluates proofs",
+		"ots/signedmsg":           "it recovers the keys of signatures",
 	},
 	"internal/httpkit": {},
 	"internal/mail":    {},

@@ -51,7 +51,7 @@ func fsckText(r *fsck.Report) string {
 	if !r.Clean() {
 		verdict = "not clean"
 	}
-	fmt.Fprintf(&b, "checked      %d entries in %d epochs, %d attempts, %d attestations: %s", r.Entries, r.Epochs, r.Attempts, r.Attestations, verdict)
+	fmt.Fprintf(&b, "checked      %d entries in %d epochs, %d attempts, %d attestations, %d signed digests: %s", r.Entries, r.Epochs, r.Attempts, r.Attestations, r.Signed, verdict)
 	return b.String()
 }
 

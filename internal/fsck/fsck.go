@@ -25,6 +25,7 @@ type Report struct {
 	Epochs       int       `json:"epochs"`
 	Attestations int       `json:"attestations"`
 	Attempts     int       `json:"attempts"`
+	Signed       int64     `json:"signed_digests"`
 	Problems     []Problem `json:"problems"`
 	// More counts the problems beyond the first MaxProblems.
 	More int `json:"more_problems"`
@@ -60,12 +61,12 @@ type Options struct {
 // rowsAtOnce bounds what is read at a time.
 const rowsAtOnce = 5000
 
-// Check recomputes the log, its heads and what targets were given and said. The error is one of
+// Check recomputes the log, its heads, what targets were given and said, and what accounts keep in batches. The error is one of
 // reading; what is wrong with what was read is in the report.
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkLog, c.checkClaims, c.checkNotices} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkLog, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}

@@ -82,19 +82,6 @@ func (s Service) Trouble(t Trouble) Message {
 	return s.write("trouble", page{Subject: subject, TestNetwork: t.TestNetwork, Trouble: &t})
 }
 
-// Signed is a digest that its customer signed.
-type Signed struct {
-	KeyHash   string // SHA-256 of the customer's public key, hexadecimal
-	Signature string // base64, as it came
-}
-
-// Receipt is the full receipt of a signed digest.
-func (s Service) Receipt(stamp Stamp, signed Signed, a Attestation, proof []byte) Message {
-	return s.write("receipt", page{
-		Subject: about("Receipt", stamp), TestNetwork: a.TestNetwork, Stamp: &stamp, Attestation: &a, Signed: &signed, Proof: proof,
-	})
-}
-
 // about is a subject with what the stamp is called.
 func about(what string, s Stamp) string {
 	name := clean(s.File, maxFile)
@@ -114,7 +101,6 @@ type page struct {
 	Stamp       *Stamp
 	Attestation *Attestation
 	Trouble     *Trouble
-	Signed      *Signed
 	Proof       []byte
 	ProofFile   string
 }

@@ -303,7 +303,20 @@ func TestBackOff(t *testing.T) {
 func TestRetryAfterAndGone(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
 		e, ctx := r.endpoint("busy"), t.Context()
+		counted := func(wantDue, wantParked int64) {
+			t.Helper()
+			due, parked, oldest, err := r.db.CountDeliveries(ctx)
+			if err != nil || due != wantDue || parked != wantParked || oldest.IsZero() != (due == 0) {
+				t.Errorf("counted %d due since %v and %d parked, %v; want %d and %d", due, oldest, parked, err, wantDue, wantParked)
+			}
+		}
+		counted(0, 0)
+		begun := r.clock()
 		r.due(e, 3)
+		counted(3, 0)
+		if _, _, oldest, _ := r.db.CountDeliveries(ctx); oldest.Before(begun.Add(-time.Second)) || oldest.After(r.clock()) {
+			t.Errorf("the oldest is due since %v, want %v", oldest, begun)
+		}
 		outcome := notify.Outcome{Status: 429, Err: errors.New("the server answered 429"), RetryAfter: time.Hour}
 		r.reply = func(notify.Endpoint, notify.Notice) notify.Outcome { return outcome }
 		for _, c := range []struct{ asked, want time.Duration }{{time.Hour, time.Hour}, {365 * 24 * time.Hour, 24 * time.Hour}} {
@@ -334,6 +347,7 @@ func TestRetryAfterAndGone(t *testing.T) {
 		if parked := r.deliveries(e, notify.Parked); len(parked) != 3 {
 			t.Errorf("%d are parked, want 3", len(parked))
 		}
+		counted(0, 3)
 		if n, err := r.db.DropDeliveries(ctx, r.clock(), notify.Filter{Notice: &r.deliveries(e, notify.Parked)[0].Notice.UID}); err != nil || n != 1 {
 			t.Error(n, err)
 		}
@@ -348,6 +362,7 @@ func TestRetryAfterAndGone(t *testing.T) {
 		if dropped := r.deliveries(e, notify.Dropped); len(dropped) != 1 {
 			t.Errorf("%d were dropped", len(dropped))
 		}
+		counted(0, 0)
 	})
 }
 

@@ -52,8 +52,13 @@ func (s *Server) openSigned(numbers *metrics) (*eternity.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	trusted, err := proxies(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
 	return eternity.New(eternity.Config{
-		URI: cmp.Or(c.AuthenticatedURI, c.URI), Plans: c.Plans, Store: s.db, Keeper: s.keeper, Proofs: s.calendar,
+		TrustedProxies: trusted,
+		URI:            cmp.Or(c.AuthenticatedURI, c.URI), Plans: c.Plans, Store: s.db, Keeper: s.keeper, Proofs: s.calendar,
 		Headers: source, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != headers.Mainnet.Name, Confirmations: cmp.Or(c.Bitcoin.Confirmations, 6),
 		Mail: c.SMTPAddress != "", Log: s.log, Observe: numbers.answered("authenticated"),
 	})

@@ -116,6 +116,8 @@ func TestCalendars(t *testing.T) {
 				{open, "GET", fmt.Sprintf("/timestamp/%x?shrink", signed), "", nil, promise, promise, promise},
 				{open, "GET", fmt.Sprintf("/timestamp/%x?detached", digest), "", nil, promise, promise, promise},
 				{open, "POST", fmt.Sprintf("/verify/%x", digest), "no proof", nil, promise, promise, promise},
+				{open, "OPTIONS", fmt.Sprintf("/verify/%x", digest), "", nil, want{204, ""}, want{204, ""}, want{204, ""}},
+				{open, "GET", fmt.Sprintf("/verify/%x", digest), "", nil, want{404, ""}, want{404, ""}, want{404, ""}}, // a page of certificates
 				{open, "GET", "/", "", nil, promise, promise, promise},
 				{own, "GET", "/", "", nil, promise, promise, promise},
 				{own, "GET", "/healthz", "", nil, want{200, "alive\n"}, want{200, "alive\n"}, want{200, "alive\n"}},

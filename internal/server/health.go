@@ -61,12 +61,17 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.api.ServeHTTP(w, r)
 		return
 	}
-	// POST /verify/ is the authenticated calendar's.
-	if f.pages != nil && certificate.Serves(r.URL.Path) && !(r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/verify/")) {
+	if f.pages != nil && certificate.Serves(r.URL.Path) && !asksToVerify(r) {
 		f.pages.ServeHTTP(w, r)
 		return
 	}
 	f.surface.ServeHTTP(w, r)
+}
+
+// asksToVerify says whether a request is the authenticated calendar's, whose path is also that of a page: the page is
+// read, and a proof is posted.
+func asksToVerify(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/verify/") && (r.Method == http.MethodPost || r.Method == http.MethodOptions)
 }
 
 func answerText(w http.ResponseWriter, status int, text string) {

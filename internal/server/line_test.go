@@ -12,6 +12,7 @@ type line struct {
 	url string
 
 	passes sync.RWMutex // held for writing while the line is cut
+	isCut  bool         // the test's own, like cut and mend
 	mu     sync.Mutex   // guards conns and closed
 	conns  []net.Conn
 	closed bool
@@ -44,8 +45,9 @@ func newLine(t *testing.T, database string) *line {
 	})
 	t.Cleanup(func() {
 		ln.Close()
-		l.passes.TryLock() // unless it is cut
-		l.mend()
+		if l.isCut {
+			l.mend()
+		}
 		l.mu.Lock()
 		l.closed = true
 		for _, c := range l.conns {
@@ -85,5 +87,12 @@ func (l *line) carry(to, from net.Conn) {
 	}
 }
 
-func (l *line) cut()  { l.passes.Lock() }
-func (l *line) mend() { l.passes.Unlock() }
+func (l *line) cut() {
+	l.passes.Lock()
+	l.isCut = true
+}
+
+func (l *line) mend() {
+	l.isCut = false
+	l.passes.Unlock()
+}

@@ -31,6 +31,8 @@ type metrics struct {
 
 	// connections is set before the first scrape.
 	connections func() (open int, shed int64)
+	// deliveries, too.
+	deliveries func(ctx context.Context) (due, parked int64, oldest time.Time, err error)
 }
 
 type answer struct {
@@ -60,6 +62,8 @@ var (
 	targetDay     = describe("target_fees_day_satoshi", "Fees spent and reserved in the last 24 hours.", "target")
 	targetWeek    = describe("target_fees_week_satoshi", "Fees spent and reserved in the last seven days.", "target")
 	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
+	deliveries    = describe("notice_deliveries", "Notices that are due to an endpoint, and those that were given up until somebody asks for another try; up to a million of each.", "state")
+	deliveryDue   = describe("notice_oldest_due_seconds", "Since when the oldest notice that is not delivered is due, in seconds since 1970; 0 when none is.")
 	targetUpdated = describe("target_updated_seconds", "When the target last described itself, in seconds since 1970.", "target")
 )
 
@@ -154,6 +158,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(storeUp, 1)
 	gauge(logSize, float64(head.Size))
 	gauge(logEpoch, float64(head.Epoch))
+	if due, parked, oldest, err := m.deliveries(ctx); err == nil {
+		gauge(deliveries, float64(due), "due")
+		gauge(deliveries, float64(parked), "parked")
+		since := 0.0
+		if !oldest.IsZero() {
+			since = float64(oldest.UnixMilli()) / 1000
+		}
+		gauge(deliveryDue, since)
+	}
 	for _, t := range targets {
 		var counted int64
 		for _, a := range t.Attested {

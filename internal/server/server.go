@@ -87,6 +87,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	}
 	s.health = &health{head: s.db.Head}
 	numbers := newMetrics(s.db)
+	numbers.deliveries = s.db.CountDeliveries
 	bucket := rate.NewLimiter(rate.Limit(c.Rate), c.Burst)
 	s.calendar = calendar.New(s.db, calendar.Config{
 		Bucket: bucket, Log: s.log,

@@ -87,6 +87,22 @@ func (db *DB) deliveries(ctx context.Context, text string, args ...any) ([]notif
 	return all, nil
 }
 
+// countedDeliveries bounds CountDeliveries.
+const countedDeliveries = 1_000_000
+
+// CountDeliveries is how many deliveries there are of each state that waits for somebody, up to a million of each, and
+// since when the oldest is due; the zero time when nothing is.
+func (db *DB) CountDeliveries(ctx context.Context) (due, parked int64, oldest time.Time, err error) {
+	var since int64
+	err = db.queryRow(ctx, `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE state = 0 LIMIT $1) d),
+		(SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE state = 2 LIMIT $1) p), (SELECT COALESCE(MIN(due), 0) FROM delivery WHERE state = 0)`,
+		[]any{countedDeliveries}, &due, &parked, &since)
+	if err != nil {
+		return 0, 0, time.Time{}, fmt.Errorf("counting deliveries: %w", err)
+	}
+	return due, parked, orNever(since), nil
+}
+
 // SaveResults keeps what became of tries, in one transaction.
 func (db *DB) SaveResults(ctx context.Context, results []notify.Result) error {
 	// Rows of endpoints are locked in the order of their ids; the tries of one stay in theirs.

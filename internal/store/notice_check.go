@@ -8,8 +8,11 @@ import (
 // noticeChecks find what no notice, delivery or endpoint may be: the id of a row of each.
 var noticeChecks = []struct{ table, what, text string }{
 	{"notice", "is about a stamp that is not there, or is another account's or elsewhere",
-		`SELECT n.id FROM notice n LEFT JOIN stamp s ON s.id = n.stamp WHERE n.kind NOT IN ('test', 'trouble')
+		`SELECT n.id FROM notice n LEFT JOIN stamp s ON s.id = n.stamp WHERE n.kind NOT IN ('test', 'trouble', 'attested', 'complete')
 			AND (s.id IS NULL OR s.account <> n.account OR s.position <> n.position) ORDER BY n.id LIMIT $1`},
+	{"notice", "is about a signed digest that is not there, or is another account's or elsewhere",
+		`SELECT n.id FROM notice n WHERE n.kind IN ('attested', 'complete') AND NOT EXISTS (SELECT 1 FROM signer k JOIN signed d ON d.signer = k.id
+			WHERE k.account = n.account AND d.position = n.position AND d.nonce = n.stamp) ORDER BY n.id LIMIT $1`},
 	{"notice", "says of a stamp that it is confirmed, beyond what was walked",
 		`SELECT n.id FROM notice n WHERE n.stands = 1 AND NOT EXISTS (SELECT 1 FROM notice_cursor c WHERE c.target = n.target AND c.kind = 'confirmed'
 			AND c.epoch = n.position / 281474976710656 AND n.position - c.epoch * 281474976710656 < CASE WHEN c.upto > c.size THEN c.upto ELSE c.size END) ORDER BY n.id LIMIT $1`},
@@ -22,6 +25,9 @@ var noticeChecks = []struct{ table, what, text string }{
 	{"endpoint", "is about a stamp that is not there, or is another account's or elsewhere",
 		`SELECT e.id FROM endpoint e LEFT JOIN stamp s ON s.id = e.stamp WHERE e.state <> 2 AND e.stamp IS NOT NULL
 			AND (s.id IS NULL OR s.account <> e.account OR s.position <> e.position) ORDER BY e.id LIMIT $1`},
+	{"signer", "has a callback and no endpoint for it, or the other way round",
+		`SELECT k.id FROM signer k LEFT JOIN endpoint e ON e.id = k.endpoint AND e.account = k.account AND e.channel = 'callback' AND e.address = k.callback
+			WHERE (k.callback <> '' OR k.endpoint <> 0) AND e.id IS NULL ORDER BY k.id LIMIT $1`},
 }
 
 // CheckNotices says what is wrong with notices, at most limit times for each thing that may be.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/notify"
 )
 
@@ -16,6 +17,16 @@ func TestCheckNotices(t *testing.T) {
 		stamps := keep(t, db, a, 1, 2, 3, 4)
 		listen(t, db, a.ID, allKinds)
 		listen(t, db, a.ID, allKinds, stamps[3])
+		signer, key := newSigner(t, db, a.ID)
+		signer.Callback = "https://hooks.test/"
+		if _, err := db.AddSigner(t.Context(), epoch0, signer); err != nil {
+			t.Fatal(err)
+		}
+		signed := signedCreate(signer, key, []byte("digest"), 1000)
+		signed.Signed.Email = "to@example.org"
+		if r, err := db.AppendStamps(t.Context(), epoch0, []account.Create{signed}); err != nil || r[0].Err != nil {
+			t.Fatal(err, r)
+		}
 		chain.confirm("tx1")
 		walkAll(t, db)
 		check := func() []string {
@@ -36,13 +47,18 @@ func TestCheckNotices(t *testing.T) {
 		}
 		same(t, "after all was dropped", check(), nil)
 		for damage, want := range map[string]string{
-			`UPDATE notice SET position = position + 1 WHERE id = 1`:   "notice 1 is about a stamp",
-			`UPDATE notice SET account = 99 WHERE id = 1`:              "notice 1 is about a stamp",
-			`UPDATE notice SET stands = 1 WHERE kind = 'confirmed'`:    "beyond what was walked",
-			`DELETE FROM notice WHERE id = 1`:                          "has no notice",
-			`UPDATE endpoint SET next = 1 WHERE id = 1`:                "endpoint 1 has something due",
-			`UPDATE delivery SET state = 0 WHERE id = 1`:               "has something due and no time",
-			`UPDATE endpoint SET position = 7 WHERE stamp IS NOT NULL`: "endpoint 2 is about a stamp",
+			`UPDATE notice SET position = position + 1 WHERE id = 1`:            "notice 1 is about a stamp",
+			`UPDATE notice SET account = 99 WHERE id = 1`:                       "notice 1 is about a stamp",
+			`UPDATE notice SET stands = 1 WHERE kind = 'confirmed'`:             "beyond what was walked",
+			`DELETE FROM notice WHERE id = 1`:                                   "has no notice",
+			`UPDATE endpoint SET next = 1 WHERE id = 1`:                         "endpoint 1 has something due",
+			`UPDATE delivery SET state = 0 WHERE id = 1`:                        "has something due and no time",
+			`UPDATE endpoint SET position = 7 WHERE stamp IS NOT NULL`:          "endpoint 2 is about a stamp",
+			`DELETE FROM signed`:                                                "is about a signed digest",
+			`UPDATE notice SET position = position + 1 WHERE kind = 'attested'`: "is about a signed digest",
+			`UPDATE notice SET account = 99 WHERE kind = 'complete'`:            "is about a signed digest",
+			`UPDATE signer SET endpoint = 0`:                                    "signer 1 has a callback",
+			`UPDATE signer SET callback = 'https://other.test/'`:                "signer 1 has a callback",
 		} {
 			tx, err := db.write.BeginTx(context.Background(), nil)
 			if err != nil {

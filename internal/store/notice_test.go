@@ -380,6 +380,12 @@ func TestWalkFailureTable(t *testing.T) {
 		a, b := newAccount(t, db, "a@example.org"), newAccount(t, db, "b@example.org")
 		e := listen(t, db, a.ID, notify.Set(notify.Confirmed, notify.Withdrawn))
 		other := listen(t, db, b.ID, notify.Set(notify.Confirmed))
+		signer, key := newSigner(t, db, b.ID)
+		signer.Callback = "https://b.test/"
+		signer, err := db.AddSigner(t.Context(), epoch0, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
 		// walk walks with a fault in every other commit.
 		round := 0
 		walk := func() {
@@ -408,10 +414,23 @@ func TestWalkFailureTable(t *testing.T) {
 				}
 			}
 		}
-		var want, wantOther []string
+		var want, wantOther, wantCalled, wantMailed []string
 		for n := range 8 {
 			keep(t, db, a, 10*n, 10*n+1)
 			keep(t, db, b, 10*n+2)
+			var creates []account.Create
+			for i := range 3 {
+				c := signedCreate(signer, key, fmt.Append(nil, 10*n+i), 1000)
+				if i > 0 {
+					c.Signed.Email = "to@example.org"
+					wantMailed = append(wantMailed, fmt.Sprintf("to@example.org complete %d ", 10*n+i))
+				}
+				creates = append(creates, c)
+				wantCalled = append(wantCalled, fmt.Sprintf("https://b.test/ attested %d bitcoin", 10*n+i))
+			}
+			if _, err := db.AppendStamps(t.Context(), epoch0, creates); err != nil {
+				t.Fatal(err)
+			}
 			// An epoch may have ended meanwhile: its last head is attested as well.
 			heads := map[string]logtree.Head{fmt.Sprintf("tx%d", n): head(t, db)}
 			ended, err := db.EndedEpochs(t.Context())
@@ -437,12 +456,22 @@ func TestWalkFailureTable(t *testing.T) {
 		sorted := func(lines []string) []string { slices.Sort(lines); return lines }
 		same(t, "confirmed", sorted(told(t, db, e)), sorted(want))
 		same(t, "another account", sorted(told(t, db, other)), sorted(wantOther))
+		called := func(when string) {
+			t.Helper()
+			same(t, when+", by callback", sorted(toldSigned(t, db, notify.Callback)), sorted(wantCalled))
+			same(t, when+", by e-mail", sorted(toldSigned(t, db, notify.Receipt)), sorted(wantMailed))
+		}
+		called("confirmed")
 		chain.back(len(chain.blocks) - 1)
 		walk()
 		for _, line := range slices.Clone(want) {
 			want = append(want, "withdrawn"+line[len("confirmed"):])
 		}
 		same(t, "withdrawn", sorted(told(t, db, e)), sorted(want))
+		called("withdrawn")
+		if wrong, err := db.CheckNotices(t.Context(), 10); err != nil || wrong != nil {
+			t.Errorf("fsck finds %v, %v", wrong, err)
+		}
 	})
 }
 

@@ -90,7 +90,9 @@ func TestAuthenticatedCalendar(t *testing.T) {
 	called := make(chan string, 100)
 	customer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.URL.RawQuery }))
 	t.Cleanup(customer.Close)
-	s := serve(t, &c.rpc, fmt.Sprintf("calendars = \"authenticated\"\negress_allow = [%q]", strings.TrimPrefix(customer.URL, "http://")), "")
+	office := newPostOffice(t)
+	s := serve(t, &c.rpc, fmt.Sprintf("calendars = \"authenticated\"\negress_allow = [%q]\nsmtp_address = %q\nsmtp_tls = \"implicit\"\nsmtp_ca = %q\nmail_from = \"stamps@example.org\"",
+		strings.TrimPrefix(customer.URL, "http://"), office.address, office.ca), "")
 	operate := func(args ...string) string {
 		return must(t, nil, program("datestoned"), append(args, "--config", s.conf)...)
 	}
@@ -121,6 +123,26 @@ func TestAuthenticatedCalendar(t *testing.T) {
 	text := hex.EncodeToString(digest[:])
 	if out := private(t, "submit", s.URL, wif, text); !strings.Contains(out, s.URL) {
 		t.Errorf("the receipt is\n%s", out)
+	}
+	// Somebody wants the complete proof by e-mail.
+	key, err := signedmsg.ParsePrivateKey(wif)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mailed := sha256.Sum256([]byte("four\n"))
+	signature := key.Sign(signedmsg.Digest(mailed[:])).String()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/digest?op=sha256&email=to%2Bstamps@example.org", bytes.NewReader(mailed[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("x-signature", signature)
+	res, err := httpClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("a digest with an e-mail address: %s", res.Status)
 	}
 
 	all := clients(t, s, c)
@@ -199,9 +221,24 @@ func TestAuthenticatedCalendar(t *testing.T) {
 	})
 	all[0].verify(t, filepath.Join(dir, "three.txt"))
 
+	// The e-mail has all that is needed to check the proof, and whose it is.
+	to, subject, told, name, proof := office.next(t)
+	hash := key.Public().Hash()
+	for _, want := range []string{"TEST NETWORK", hex.EncodeToString(mailed[:]), hex.EncodeToString(hash[:]), "1HVJFtpe2oscC4hneLhTmAgs14Se85JyHK", signature} {
+		if !strings.Contains(told, want) {
+			t.Errorf("the e-mail lacks %q:\n%s", want, told)
+		}
+	}
+	if to != "to+stamps@example.org" || !strings.HasPrefix(subject, "TEST NETWORK") || name != fmt.Sprintf("TEST-NETWORK-%x.ots", mailed) {
+		t.Errorf("the e-mail to %s about %s has the file %s", to, subject, name)
+	}
+	write(t, filepath.Join(dir, "four.txt"), "four\n")
+	write(t, filepath.Join(dir, "four.txt.ots"), string(proof))
+	all[0].verify(t, filepath.Join(dir, "four.txt"))
+
 	// The customer is called for each digest of the key, and of no other.
 	wanted := map[string]bool{}
-	for range 2 {
+	for range 3 {
 		select {
 		case query := <-called:
 			wanted[query] = true
@@ -209,7 +246,7 @@ func TestAuthenticatedCalendar(t *testing.T) {
 			t.Fatalf("the customer was not called; called with %v", wanted)
 		}
 	}
-	if len(wanted) != 2 || !wanted["a=b&digest="+text+"&type=BTC"] {
+	if len(wanted) != 3 || !wanted["a=b&digest="+text+"&type=BTC"] {
 		t.Errorf("called with %v", wanted)
 	}
 
@@ -220,7 +257,7 @@ func TestAuthenticatedCalendar(t *testing.T) {
 		t.Errorf("what another key signed was counted: %s", out)
 	}
 	addresses = append(addresses, made.Address)
-	if out, err := recount(t, exported, addresses); err != nil || !strings.HasSuffix(strings.TrimSpace(out), " 3") || !strings.HasPrefix(out, time.Now().UTC().Format("2006-")) {
+	if out, err := recount(t, exported, addresses); err != nil || !strings.HasSuffix(strings.TrimSpace(out), " 4") || !strings.HasPrefix(out, time.Now().UTC().Format("2006-")) {
 		t.Errorf("counted again: %q, %v", out, err)
 	}
 	forged := strings.Replace(exported, text, strings.Repeat("0", 64), 1)

@@ -14,6 +14,22 @@ import (
 	"github.com/datestone/datestone/ots/signedmsg"
 )
 
+// failuresPerSite is how many bad signatures a minute one client address is told of.
+const failuresPerSite = 120
+
+// badSignature is the answer to a signature that nobody pays for. A good one is accepted from an address with however
+// many bad ones, which may be another's behind the same one.
+func (s *Server) badSignature(r *http.Request, why error) error {
+	site := httpkit.Site(httpkit.ClientAddr(r, s.config.TrustedProxies))
+	if a := s.failures.Take(site, failuresPerSite, s.config.Now()); !a.OK {
+		return &httpkit.Error{
+			Status: http.StatusTooManyRequests, Message: "too many bad signatures came from this address: wait a minute, and check your key",
+			Header: []string{"Retry-After", a.RetryAfter()},
+		}
+	}
+	return why
+}
+
 // postDigest keeps a digest for the customer whose key signed it. Who posts it again gets the same answer.
 func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	values := r.Header[signatureField]
@@ -22,7 +38,7 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	}
 	signature, err := signedmsg.Parse(values[0])
 	if err != nil {
-		return errSignature
+		return s.badSignature(r, errSignature)
 	}
 	digest, err := httpkit.ReadAll(r, account.MaxSigned)
 	switch {
@@ -36,16 +52,18 @@ func (s *Server) postDigest(w http.ResponseWriter, r *http.Request) error {
 	client := clientOf(r)
 	key, err := s.recover(client, signature, digest)
 	if err != nil {
-		return errSigner
+		return s.badSignature(r, errSigner)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
 	defer cancel()
 	signer, owner, err := s.config.Store.Signer(ctx, key.Point())
 	switch {
+	case errors.Is(err, account.ErrSigner):
+		return s.badSignature(r, errSigner)
 	case err != nil:
 		return refused(err)
 	case owner.Suspended:
-		return errSuspended
+		return s.badSignature(r, errSuspended)
 	}
 	s.regulars.seen(client, key)
 	plan, ok := s.config.Plans[owner.Plan]

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -58,6 +59,8 @@ type Config struct {
 	Keeper Keeper
 	Proofs Proofs
 
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// Mail says that proofs can be sent by e-mail; without it a request for that is refused.
 	Mail bool
 	// Headers is asked for block headers when a proof is verified; nil refuses what only they can show.
@@ -71,6 +74,8 @@ type Config struct {
 	Observe func(route string, status int, took time.Duration)
 	// Log receives requests that failed for our own reasons. Default slog.Default().
 	Log *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 }
 
 // Server answers the calendar's requests. Make one with New.
@@ -82,6 +87,7 @@ type Server struct {
 	// recover finds the key of a signature; a benchmark replaces it to see what it costs.
 	recover  func(client string, signature signedmsg.Signature, digest []byte) (signedmsg.PublicKey, error)
 	regulars regulars
+	failures httpkit.Limiter[netip.Addr] // signatures that are no customer's
 
 	digest, timestamp, verify, options, missing http.Handler
 }
@@ -95,6 +101,9 @@ func New(config Config) (*Server, error) {
 	u, err := url.Parse(config.URI)
 	if err != nil {
 		return nil, fmt.Errorf("public address %q: %w", config.URI, err)
+	}
+	if config.Now == nil {
+		config.Now = time.Now
 	}
 	s := &Server{config: config, host: plainHost(u.Host), pending: ots.New(ots.Path{}, attestation)}
 	s.recover = s.regulars.recover
