@@ -74,6 +74,10 @@ func refused(err error) error {
 	return because(err, api.ErrInternal, internalError)
 }
 
+func errID() error {
+	return failure(api.ErrInvalidID, "The timestamp path parameter is not a UUID.")
+}
+
 func errNotFound() error {
 	return failure(api.ErrTimestampNotFound, "The referenced timestamp does not exist for the authenticated owner.")
 }

@@ -70,7 +70,7 @@ type Stamps interface {
 	StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error)
 	Stamps(ctx context.Context, owner int64, ranges []store.Range, before time.Time, limit int) ([]account.Stamp, error)
 	CountStamps(ctx context.Context, owner int64, ranges []store.Range) (int64, error)
-	ChangeStamp(ctx context.Context, owner int64, id account.ID, public bool, thumbnail []byte) error
+	ChangeStamp(ctx context.Context, owner int64, id account.ID, change account.Change) error
 	BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error)
 	Confirmed(ctx context.Context) ([]store.Range, error)
 	Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error)
