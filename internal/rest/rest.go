@@ -20,7 +20,7 @@
 //	POST  /api/v1/webhooks/{id}/test         has a test sent to it
 //	GET   /api/v1/webhooks/{id}/deliveries   what was sent to it, and what is due
 //
-// A request is checked in this order: key, plan, idempotency key, rates, JSON, fields, and in the transaction that
+// A request is checked in this order: key, plan, rates, idempotency key, JSON, fields, and in the transaction that
 // keeps it the account, idempotency, duplicates and quota. The answers' types and error codes are package api's.
 package rest
 
