@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -227,8 +228,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
-	path, _ := strings.CutPrefix(r.URL.Path, Prefix)
+	path, _ := strings.CutPrefix(r.URL.EscapedPath(), Prefix) // %2F separates nothing
 	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segments[i], _ = url.PathUnescape(segment) // an escaped path is well formed
+	}
 	for _, rt := range s.routes {
 		argument, ok := rt.match(segments)
 		if !ok {

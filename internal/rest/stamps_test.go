@@ -468,6 +468,13 @@ func TestPatch(t *testing.T) {
 		if got := r.do("PATCH", path, r.aKey, `{"thumbnail":"`+large+`"}`); got.status != 400 || !strings.Contains(got.body, "INVALID_THUMBNAIL") {
 			t.Errorf("too large: %d %s", got.status, got.body)
 		}
+		gif := base64.StdEncoding.EncodeToString([]byte("GIF89a"))
+		png := base64.StdEncoding.EncodeToString([]byte("\x89PNG\r\n\x1a\n"))
+		for _, text := range []string{"", gif, "data:image/gif;base64," + gif, "data:image/png;base64," + gif, "data:text/html;base64," + png, "data:image/jpeg;base64," + png, "data:image/png," + png} {
+			if got := r.do("PATCH", path, r.aKey, `{"thumbnail":"`+text+`"}`); got.status != 400 || !strings.Contains(got.body, "INVALID_THUMBNAIL") {
+				t.Errorf("%s: %d %s", text, got.status, got.body)
+			}
+		}
 		r.must(nil, 200, "PATCH", path, r.aKey, `{"certificate_public":true}`)
 		if st := r.stored(ts.ID); !st.Public || st.Thumbnail == nil {
 			t.Errorf("public %v, thumbnail of %d bytes", st.Public, len(st.Thumbnail))
