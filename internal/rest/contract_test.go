@@ -280,6 +280,7 @@ func TestFaults(t *testing.T) {
 			header http.Header
 		}{
 			"busy":       {fmt.Errorf("reading: %w", store.ErrBusy), api.ErrServiceUnavailable, retry},
+			"no server":  {fmt.Errorf("reading: %w", store.ErrUnreachable), api.ErrServiceUnavailable, retry},
 			"slow":       {context.DeadlineExceeded, api.ErrServiceUnavailable, retry},
 			"unexpected": {errors.New("the private cause"), api.ErrInternal, nil},
 		} {
