@@ -176,6 +176,12 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
+// Change is what an owner changes of a stamp. What is nil stays as it is.
+type Change struct {
+	Public    *bool
+	Thumbnail *[]byte // of a nil slice: there is none any more
+}
+
 // What refuses a Create. Nothing was written then.
 var (
 	// ErrItem says that an item cannot be kept.

@@ -172,6 +172,8 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Durat
 			w.result = results[i]
 		case errors.Is(err, account.ErrInProgress) && w.create.Key != "":
 			w.result.Err = err
+		case errors.Is(err, account.ErrInProgress): // it has no key that another request could have
+			w.result.Err = fmt.Errorf("%w: %v", ErrUnavailable, err)
 		default:
 			w.result.Err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}

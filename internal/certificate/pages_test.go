@@ -95,7 +95,7 @@ func TestHidden(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := r.stamp(r.a, "secret", "secret-plan.pdf")
-		if err := r.db.ChangeStamp(t.Context(), st.Account, st.ID, false, pngBytes); err != nil {
+		if err := r.db.ChangeStamp(t.Context(), st.Account, st.ID, account.Change{Public: new(false), Thumbnail: &pngBytes}); err != nil {
 			t.Fatal(err)
 		}
 		r.mine(1)
@@ -116,7 +116,7 @@ func TestHidden(t *testing.T) {
 		r.publish(st, pngBytes)
 		r.contains("once it is public", r.get(200, "/cert/"+st.Certificate).body, "secret-plan.pdf", "Secret Client Ltd", "application/x-private")
 		r.contains("once it is public, by digest", r.get(200, "/verify/"+digestOf(st)).body, "secret-plan.pdf", st.Certificate)
-		if err := r.db.ChangeStamp(t.Context(), st.Account, st.ID, false, pngBytes); err != nil {
+		if err := r.db.ChangeStamp(t.Context(), st.Account, st.ID, account.Change{Public: new(false), Thumbnail: &pngBytes}); err != nil {
 			t.Fatal(err)
 		}
 		hidden()

@@ -103,7 +103,7 @@ func (r *rig) stamp(a account.Account, content, name string) account.Stamp {
 
 func (r *rig) publish(st account.Stamp, thumbnail []byte) {
 	r.Helper()
-	if err := r.db.ChangeStamp(r.Context(), st.Account, st.ID, true, thumbnail); err != nil {
+	if err := r.db.ChangeStamp(r.Context(), st.Account, st.ID, account.Change{Public: new(true), Thumbnail: &thumbnail}); err != nil {
 		r.Fatal(err)
 	}
 }

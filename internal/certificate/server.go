@@ -140,6 +140,9 @@ func failed(err error) error {
 	if errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return &httpkit.Error{Status: http.StatusServiceUnavailable, Message: "the service has too much to do; try again in a moment", Header: []string{"Retry-After", "1"}, Err: err}
 	}
+	if errors.Is(err, store.ErrUnreachable) {
+		return &httpkit.Error{Status: http.StatusServiceUnavailable, Message: "the service cannot reach its database; try again in a moment", Header: []string{"Retry-After", "1"}, Err: err}
+	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calendar.ErrUnknown) {
 		// The stamp is there and its entry is not, as while a database is being restored.
 		return &httpkit.Error{Status: http.StatusServiceUnavailable, Message: "the proof cannot be read now; try again later", Header: []string{"Retry-After", "60"}, Err: err}

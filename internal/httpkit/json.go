@@ -36,6 +36,14 @@ func ReadAll(r *http.Request, limit int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// Discard reads what is left of a body, unless it has more than limit bytes. A client that sends all before it reads
+// would find its connection broken instead of the answer; one that asked first (Expect) sends nothing more.
+func Discard(r *http.Request, limit int64) {
+	if r.ContentLength <= limit && r.Header.Get("Expect") == "" {
+		io.CopyN(io.Discard, r.Body, limit) // an error here is the client's connection
+	}
+}
+
 // IsJSON says whether a request calls its body JSON.
 func IsJSON(r *http.Request) bool {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

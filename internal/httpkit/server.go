@@ -81,6 +81,8 @@ func NewServer(ln net.Listener, h http.Handler, l Limits, log *slog.Logger) *Ser
 			ConnContext:    connContext,
 			ConnState:      connState,
 			ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			// OPTIONS * is answered as other requests are.
+			DisableGeneralOptionsHandler: true,
 		},
 	}
 }

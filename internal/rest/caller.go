@@ -53,6 +53,9 @@ func (s *Server) handle(name string, h func(http.ResponseWriter, *http.Request, 
 			err = h(w, r, c)
 		}
 		s.log(w, r, name, c, err)
+		if err != nil {
+			httpkit.Discard(r, 2*maxBatchBody)
+		}
 		return err
 	})
 }
@@ -83,11 +86,6 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if !c.plan.API {
 		return failure(api.ErrPlanNotEntitled, "The authenticated account is not on a premium plan with API access.")
 	}
-	if creates {
-		if err := c.readKey(r); err != nil {
-			return err
-		}
-	}
 	if err := limited(w, s.requests.Take(c.account.ID, cmp.Or(c.plan.Requests, requestsPerKey), c.now)); err != nil || !creates {
 		return err
 	}
@@ -97,7 +95,7 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if a := s.sites.Take(c.site, cmp.Or(s.config.CreatesPerAddress, createsPerSite), c.now); !a.OK {
 		return limited(w, a)
 	}
-	return nil
+	return c.readKey(r)
 }
 
 // limited describes what is left, and refuses when nothing is.

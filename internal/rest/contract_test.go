@@ -213,6 +213,8 @@ func TestErrors(t *testing.T) {
 			{name: "no proof to verify", method: "POST", path: "/api/v1/verify", key: r.aKey, body: "hello", code: api.ErrInvalidProof},
 			{name: "a proof of anything", method: "POST", path: "/api/v1/verify", key: r.aKey, body: strings.Repeat("x", maxProofBody+1), code: api.ErrPayloadTooLarge, header: http.Header{"Connection": {"close"}}},
 			{name: "no such path", method: "GET", path: "/api/v1/", code: api.ErrNotFound, message: "There is nothing at this path."},
+			{name: "a separator that is escaped", method: "GET", path: create + "%2f" + mine.ID, key: r.aKey, code: api.ErrNotFound},
+			{name: "another one", method: "GET", path: create + "/" + mine.ID + "%2Fots", key: r.aKey, code: api.ErrInvalidID},
 			{name: "no such path either", method: "GET", path: create + "/", code: api.ErrNotFound},
 			{name: "no such method", method: "DELETE", path: create, code: api.ErrMethodNotAllowed, header: http.Header{"Allow": {"GET, HEAD, POST"}}},
 			{name: "no such method of a batch", method: "GET", path: create + "/batch", code: api.ErrMethodNotAllowed, header: http.Header{"Allow": {"POST"}}},
@@ -278,6 +280,7 @@ func TestFaults(t *testing.T) {
 			header http.Header
 		}{
 			"busy":       {fmt.Errorf("reading: %w", store.ErrBusy), api.ErrServiceUnavailable, retry},
+			"no server":  {fmt.Errorf("reading: %w", store.ErrUnreachable), api.ErrServiceUnavailable, retry},
 			"slow":       {context.DeadlineExceeded, api.ErrServiceUnavailable, retry},
 			"unexpected": {errors.New("the private cause"), api.ErrInternal, nil},
 		} {

@@ -34,7 +34,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, c *caller) error
 		return err
 	}
 	rand.Read(item.Nonce[:])
-	created, err := s.keep(r, c, body, true, []account.Item{item})
+	created, err := s.keep(r, c, sha256.Sum256(body), true, []account.Item{item})
 	if errors.Is(err, account.ErrDuplicate) {
 		return failure(api.ErrDuplicateTimestamp, "The same owner already timestamped this hash.")
 	} else if err != nil {
@@ -45,11 +45,11 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, c *caller) error
 	return answerJSON(w, r, http.StatusCreated, s.fresh(st, item.Thumbnail != nil))
 }
 
-// keep asks the keeper. The body is what an idempotency key stands for.
-func (s *Server) keep(r *http.Request, c *caller, body []byte, whole bool, items []account.Item) (account.Created, error) {
+// keep asks the keeper. The payload is what an idempotency key stands for.
+func (s *Server) keep(r *http.Request, c *caller, payload [32]byte, whole bool, items []account.Item) (account.Created, error) {
 	return s.config.Keeper.Create(r.Context(), account.Create{
 		Account: c.account.ID, Items: items, Whole: whole, Quota: c.plan.Quota, Branding: c.plan.Branding,
-		Key: c.key, Payload: sha256.Sum256(body),
+		Key: c.key, Payload: payload,
 	})
 }
 
@@ -82,7 +82,11 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request, c *caller) error 
 		}
 		items[i].Nonce = [16]byte(nonces[16*i:])
 	}
-	created, err := s.keep(r, c, body, false, items)
+	// A key that was used for one stamp is not a batch's, even if the body would do for both.
+	payload := sha256.New()
+	payload.Write([]byte("batch\n"))
+	payload.Write(body)
+	created, err := s.keep(r, c, [32]byte(payload.Sum(nil)), false, items)
 	if err != nil {
 		return notKept(err)
 	}

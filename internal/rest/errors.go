@@ -71,7 +71,14 @@ func refused(err error) error {
 	if errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		return because(err, api.ErrServiceUnavailable, "The service has too much to do. Retry after a short delay.", "Retry-After", "1")
 	}
+	if errors.Is(err, store.ErrUnreachable) {
+		return because(err, api.ErrServiceUnavailable, "The service cannot reach its database. Retry after a short delay.", "Retry-After", "1")
+	}
 	return because(err, api.ErrInternal, internalError)
+}
+
+func errID() error {
+	return failure(api.ErrInvalidID, "The timestamp path parameter is not a UUID.")
 }
 
 func errNotFound() error {

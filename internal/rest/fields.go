@@ -122,11 +122,13 @@ func parseSize(v any) (int64, bool) {
 // parseThumbnail reads a picture in base64, which may stand in a data URL.
 func parseThumbnail(v any) ([]byte, error) {
 	text, _ := v.(string)
+	named := ""
 	if rest, is := strings.CutPrefix(text, "data:"); is {
-		_, text, _ = strings.Cut(rest, ";base64,")
+		named, text, _ = strings.Cut(rest, ";base64,")
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(b) > account.MaxThumbnail || pictureType(b) == "" {
+	kind := pictureType(b)
+	if err != nil || len(b) > account.MaxThumbnail || kind == "" || named != "" && named != kind {
 		return nil, failure(api.ErrInvalidThumbnail, fmt.Sprintf("The thumbnail must be a PNG, JPEG or WebP of at most %d bytes, in base64.", account.MaxThumbnail))
 	}
 	return b, nil

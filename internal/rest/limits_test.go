@@ -1,6 +1,10 @@
 package rest
 
 import (
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -84,6 +88,53 @@ func TestLimits(t *testing.T) {
 			}
 			r.must(nil, 200, "GET", "/api/v1/usage", r.aKey, "", from("198.51.100.9")...)
 		})
+	})
+}
+
+// A client that writes its whole body before it reads gets the answer to it, not a broken connection.
+func TestUnreadBodies(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		web := httptest.NewServer(r.server)
+		defer web.Close()
+		for _, c := range []struct {
+			key, path string
+			size      int
+			want      string
+		}{
+			{"wrong", "timestamps/batch", 15 << 20, "HTTP/1.1 401 "},
+			{r.aKey, "timestamps", 20 << 20, "HTTP/1.1 413 "},
+			{r.aKey, "timestamps/batch", 30 << 20, "HTTP/1.1 413 "},
+			{r.aKey, "verify", 20 << 20, "HTTP/1.1 413 "},
+		} {
+			conn, err := net.Dial("tcp", web.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetDeadline(time.Now().Add(time.Minute))
+			fmt.Fprintf(conn, "POST /api/v1/%s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", c.path, c.key, c.size)
+			if _, err := conn.Write(make([]byte, c.size)); err != nil {
+				t.Errorf("%s of %d bytes: %v", c.path, c.size, err)
+			}
+			answer := make([]byte, len(c.want))
+			if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != c.want {
+				t.Errorf("%s of %d bytes: %q, %v; want %q", c.path, c.size, answer, err, c.want)
+			}
+			conn.Close()
+		}
+	})
+}
+
+// A request with an idempotency key that cannot be one is counted like others.
+func TestUnsoundKeysAreLimited(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		hold := time.Now()
+		r.config.Now = func() time.Time { return hold }
+		r.restart(nil)
+		_, key := r.account("pro@example.org", "pro")
+		for range 30 {
+			r.must(nil, 400, "POST", "/api/v1/timestamps", key, createBody(0), "Idempotency-Key", "")
+		}
+		checkLimited(t, r.do("POST", "/api/v1/timestamps", key, createBody(0), "Idempotency-Key", ""), hold, "30")
 	})
 }
 

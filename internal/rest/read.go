@@ -162,7 +162,7 @@ func cursorAt(t time.Time) string {
 func (s *Server) stamp(r *http.Request, c *caller) (account.Stamp, error) {
 	id, err := account.ParseID(r.PathValue(argumentName))
 	if err != nil {
-		return account.Stamp{}, failure(api.ErrInvalidID, "The timestamp path parameter is not a UUID.")
+		return account.Stamp{}, errID()
 	}
 	st, err := s.config.Store.Stamp(r.Context(), id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && st.Account != c.account.ID {
@@ -204,43 +204,42 @@ func (s *Server) hash(w http.ResponseWriter, r *http.Request, c *caller) error {
 }
 
 func (s *Server) patch(w http.ResponseWriter, r *http.Request, c *caller) error {
-	if _, err := account.ParseID(r.PathValue(argumentName)); err != nil {
-		_, err := s.stamp(r, c)
-		return err
+	id, err := account.ParseID(r.PathValue(argumentName))
+	if err != nil {
+		return errID()
 	}
 	_, fields, err := readObject(r, maxBody)
 	if err != nil {
 		return err
 	}
-	public, hasPublic := fields["certificate_public"]
-	shown, ok := public.(bool)
-	if hasPublic && !ok {
-		return failure(api.ErrInvalidJSON, "certificate_public is neither true nor false.")
-	}
-	thumbnail, hasThumbnail := fields["thumbnail"]
-	var picture []byte
-	if thumbnail != nil {
-		if picture, err = parseThumbnail(thumbnail); err != nil {
-			return err
+	var change account.Change
+	if v, has := fields["certificate_public"]; has {
+		public, ok := v.(bool)
+		if !ok {
+			return failure(api.ErrInvalidJSON, "certificate_public is neither true nor false.")
 		}
+		change.Public = &public
 	}
-	st, err := s.stamp(r, c)
-	if err != nil {
-		return err
+	if v, has := fields["thumbnail"]; has {
+		var picture []byte
+		if v != nil {
+			if picture, err = parseThumbnail(v); err != nil {
+				return err
+			}
+		}
+		change.Thumbnail = &picture
 	}
-	if hasPublic {
-		st.Public = shown
-	}
-	if hasThumbnail {
-		st.Thumbnail = picture
-	}
-	if hasPublic || hasThumbnail {
-		err := s.config.Store.ChangeStamp(r.Context(), c.account.ID, st.ID, st.Public, st.Thumbnail)
+	if change != (account.Change{}) {
+		err := s.config.Store.ChangeStamp(r.Context(), c.account.ID, id, change)
 		if errors.Is(err, store.ErrNotFound) {
 			return errNotFound()
 		} else if err != nil {
 			return refused(err)
 		}
+	}
+	st, err := s.stamp(r, c)
+	if err != nil {
+		return err
 	}
 	c.note = append(c.note, "stamp", st.ID.String(), "public", st.Public)
 	return s.answerStamp(w, r, st)

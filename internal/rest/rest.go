@@ -20,7 +20,7 @@
 //	POST  /api/v1/webhooks/{id}/test         has a test sent to it
 //	GET   /api/v1/webhooks/{id}/deliveries   what was sent to it, and what is due
 //
-// A request is checked in this order: key, plan, idempotency key, rates, JSON, fields, and in the transaction that
+// A request is checked in this order: key, plan, rates, idempotency key, JSON, fields, and in the transaction that
 // keeps it the account, idempotency, duplicates and quota. The answers' types and error codes are package api's.
 package rest
 
@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ type Stamps interface {
 	StampByDigest(ctx context.Context, owner int64, digest [32]byte) (account.Stamp, error)
 	Stamps(ctx context.Context, owner int64, ranges []store.Range, before time.Time, limit int) ([]account.Stamp, error)
 	CountStamps(ctx context.Context, owner int64, ranges []store.Range) (int64, error)
-	ChangeStamp(ctx context.Context, owner int64, id account.ID, public bool, thumbnail []byte) error
+	ChangeStamp(ctx context.Context, owner int64, id account.ID, change account.Change) error
 	BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error)
 	Confirmed(ctx context.Context) ([]store.Range, error)
 	Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error)
@@ -227,8 +228,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
-	path, _ := strings.CutPrefix(r.URL.Path, Prefix)
+	path, _ := strings.CutPrefix(r.URL.EscapedPath(), Prefix) // %2F separates nothing
 	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segments[i], _ = url.PathUnescape(segment) // an escaped path is well formed
+	}
 	for _, rt := range s.routes {
 		argument, ok := rt.match(segments)
 		if !ok {

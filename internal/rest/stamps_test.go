@@ -156,6 +156,43 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// One key for a stamp and for a batch is a mismatch, also when one body would do for both.
+func TestKeyOfAnotherOperation(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		both := strings.TrimSuffix(createBody(0), "}") + "," + strings.TrimPrefix(batchBody(1, 3), "{")
+		one, batch := "/api/v1/timestamps", "/api/v1/timestamps/batch"
+		for key, paths := range map[string][2]string{"stamp first": {one, batch}, "batch first": {batch, one}} {
+			first := r.must(nil, 201, "POST", paths[0], r.aKey, both, "Idempotency-Key", key)
+			checkError(t, r.do("POST", paths[1], r.aKey, both, "Idempotency-Key", key, "X-Request-Id", "req-7"), api.ErrIdempotencyMismatch, "The same Idempotency-Key was reused for a different create payload.", nil)
+			if again := r.must(nil, 201, "POST", paths[0], r.aKey, both, "Idempotency-Key", key); again.body != first.body {
+				t.Errorf("%s: replayed as %s", key, again.body)
+			}
+			both = strings.TrimSuffix(createBody(10), "}") + "," + strings.TrimPrefix(batchBody(11, 13), "{")
+		}
+	})
+}
+
+// Changes of different fields at the same time do not undo each other.
+func TestPatchRaces(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		path := "/api/v1/timestamps/" + r.create(r.aKey, 0).ID
+		picture := base64.StdEncoding.EncodeToString([]byte("\x89PNG\r\n\x1a\n"))
+		for range 20 {
+			r.must(nil, 200, "PATCH", path, r.aKey, `{"certificate_public":false,"thumbnail":null}`)
+			answers := make([]answer, 2)
+			var wg sync.WaitGroup
+			for i, body := range []string{`{"certificate_public":true}`, `{"thumbnail":"` + picture + `"}`} {
+				wg.Go(func() { answers[i] = r.do("PATCH", path, r.aKey, body) })
+			}
+			wg.Wait()
+			st := r.stored(strings.TrimPrefix(path, "/api/v1/timestamps/"))
+			if answers[0].status != 200 || answers[1].status != 200 || !st.Public || st.Thumbnail == nil {
+				t.Fatalf("public %v, a thumbnail of %d bytes after %+v", st.Public, len(st.Thumbnail), answers)
+			}
+		}
+	})
+}
+
 // Of creates that race one makes the stamp; the others are told so, or get its answer.
 func TestRaces(t *testing.T) {
 	onEach(t, func(t *testing.T, r *rig) {
@@ -430,6 +467,13 @@ func TestPatch(t *testing.T) {
 		large := base64.StdEncoding.EncodeToString(append([]byte("\xff\xd8\xff"), make([]byte, account.MaxThumbnail)...))
 		if got := r.do("PATCH", path, r.aKey, `{"thumbnail":"`+large+`"}`); got.status != 400 || !strings.Contains(got.body, "INVALID_THUMBNAIL") {
 			t.Errorf("too large: %d %s", got.status, got.body)
+		}
+		gif := base64.StdEncoding.EncodeToString([]byte("GIF89a"))
+		png := base64.StdEncoding.EncodeToString([]byte("\x89PNG\r\n\x1a\n"))
+		for _, text := range []string{"", gif, "data:image/gif;base64," + gif, "data:image/png;base64," + gif, "data:text/html;base64," + png, "data:image/jpeg;base64," + png, "data:image/png," + png} {
+			if got := r.do("PATCH", path, r.aKey, `{"thumbnail":"`+text+`"}`); got.status != 400 || !strings.Contains(got.body, "INVALID_THUMBNAIL") {
+				t.Errorf("%s: %d %s", text, got.status, got.body)
+			}
 		}
 		r.must(nil, 200, "PATCH", path, r.aKey, `{"certificate_public":true}`)
 		if st := r.stored(ts.ID); !st.Public || st.Thumbnail == nil {

@@ -81,7 +81,7 @@ func TestAccountsBesideAServer(t *testing.T) {
 			"SaveStatus":         func() error { return beside.SaveStatus(ctx, epoch0, anchor.Status{Target: "x"}) },
 			"ForgetIdempotency":  func() error { _, err := beside.ForgetIdempotency(ctx, epoch0, 1); return err },
 			"TakeLease":          func() error { _, err := beside.TakeLease(ctx, "x", "y", time.Second); return err },
-			"ChangeStamp":        func() error { return beside.ChangeStamp(ctx, 1, account.ID{}, true, nil) },
+			"ChangeStamp":        func() error { return beside.ChangeStamp(ctx, 1, account.ID{}, account.Change{Public: new(true)}) },
 			"Under(lease)Append": func() error { _, err := beside.Under(Lease{}).Append(ctx, epoch0, [][32]byte{{1}}); return err },
 		}
 		for name, verb := range refused {

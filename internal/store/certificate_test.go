@@ -46,7 +46,7 @@ func TestStampOfDigest(t *testing.T) {
 		publish := func(s *account.Stamp, yes bool) {
 			t.Helper()
 			s.Public = yes
-			if err := db.ChangeStamp(ctx, s.Account, s.ID, yes, nil); err != nil {
+			if err := db.ChangeStamp(ctx, s.Account, s.ID, account.Change{Public: &yes}); err != nil {
 				t.Fatal(err)
 			}
 		}

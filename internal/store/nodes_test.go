@@ -379,6 +379,35 @@ func TestStoppedNodeLosesTheHead(t *testing.T) {
 	}
 }
 
+// What is asked while no server runs is refused as such, and answered once one runs.
+func TestNoServer(t *testing.T) {
+	server := testpg.Start(t, testpg.Options{NoSync: true})
+	db, err := Open(t.Context(), server.NewDatabase(t), Options{Connections: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ask := func() []error {
+		_, one := db.Head(t.Context())
+		_, many := db.Confirmed(t.Context())
+		return []error{one, many}
+	}
+	server.Stop(t)
+	for range 2 { // with connections that broke, then with none
+		for i, err := range ask() {
+			if !errors.Is(err, ErrUnreachable) {
+				t.Errorf("question %d: %v", i, err)
+			}
+		}
+	}
+	server.Start(t)
+	for i, err := range ask() {
+		if err != nil {
+			t.Errorf("question %d, once it runs: %v", i, err)
+		}
+	}
+}
+
 // When all connections wait, questions are refused instead of collected.
 func TestTooManyQuestions(t *testing.T) {
 	server := testpg.Start(t, testpg.Options{NoSync: true})

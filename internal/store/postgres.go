@@ -206,6 +206,14 @@ func disconnectedPostgres(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
+// unreachable makes an error of the way to the server an ErrUnreachable.
+func unreachable(err error) error {
+	if err != nil && (disconnectedPostgres(err) || errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(*net.OpError))) {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return err
+}
+
 // explainPostgres says what to do about an error that ends start-up.
 func explainPostgres(err error) error {
 	if err == nil {

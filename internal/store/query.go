@@ -237,7 +237,7 @@ func (db *DB) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 			rows, err = db.read.QueryContext(ctx, text, args...)
 			return db.engine.disconnected(err), err
 		})
-		return rows, err
+		return rows, unreachable(err)
 	}
 	s, err := db.statement(ctx, text)
 	if err != nil {
@@ -259,10 +259,10 @@ func (db *DB) queryRow(ctx context.Context, text string, args []any, dest ...any
 		return err
 	}
 	defer db.asked.leave()
-	return db.retry(ctx, func() (again bool, err error) {
+	return unreachable(db.retry(ctx, func() (again bool, err error) {
 		err = db.read.QueryRowContext(ctx, text, args...).Scan(dest...)
 		return db.engine.disconnected(err), err
-	})
+	}))
 }
 
 // gate bounds how many wait for a connection: a slow database would otherwise collect requests without end.

@@ -744,15 +744,26 @@ func (db *DB) lastBelow(ctx context.Context, owner int64, p logtree.Position) (n
 	return number, created, nil
 }
 
-// ChangeStamp sets whether the certificate of an owner's stamp is public, and its thumbnail. It returns
-// ErrNotFound when the owner has no such stamp.
-func (db *DB) ChangeStamp(ctx context.Context, owner int64, id account.ID, public bool, thumbnail []byte) error {
-	err := db.update(ctx, func(tx tx) error {
-		n := 0
-		if public {
-			n = 1
+// ChangeStamp changes an owner's stamp, and nothing of it that the change does not name, so that changes at the same
+// time do not undo each other. It returns ErrNotFound when the owner has no such stamp.
+func (db *DB) ChangeStamp(ctx context.Context, owner int64, id account.ID, change account.Change) error {
+	var public any // NULL stays as it is
+	if change.Public != nil {
+		public = 0
+		if *change.Public {
+			public = 1
 		}
-		r, err := tx.exec(ctx, `UPDATE stamp SET public = $3, thumbnail = $4 WHERE id = $1 AND account = $2`, id[:], owner, n, thumbnail)
+	}
+	var thumbnail []byte
+	changed := 0
+	if change.Thumbnail != nil {
+		thumbnail, changed = *change.Thumbnail, 1
+	}
+	text := `UPDATE stamp SET public = COALESCE(CAST($3 AS BIGINT), public),
+			thumbnail = CASE CAST($4 AS BIGINT) WHEN 1 THEN CAST($5 AS ` + db.engine.bytes + `) ELSE thumbnail END
+		WHERE id = $1 AND account = $2`
+	err := db.update(ctx, func(tx tx) error {
+		r, err := tx.exec(ctx, text, id[:], owner, public, changed, thumbnail)
 		if err != nil {
 			return err
 		}

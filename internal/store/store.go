@@ -34,6 +34,8 @@ var (
 	ErrNotReplicated = errors.New("the transaction may not be on the standby")
 	// ErrBusy says that too many questions wait for a connection already.
 	ErrBusy = errors.New("the database has too much to do")
+	// ErrUnreachable says that no server of the database answers.
+	ErrUnreachable = errors.New("the database does not answer")
 )
 
 // DB is an open database. All its methods may be called from any goroutine.
