@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/datestone/datestone/internal/account"
@@ -16,6 +17,7 @@ const accountColumns = `id, email, plan, suspended, created, branding, key_hint,
 // CreateAccount keeps a new account, without a key, and returns it with its id. It returns account.ErrExists
 // when the e-mail address is taken.
 func (db *DB) CreateAccount(ctx context.Context, now time.Time, email, plan string) (account.Account, error) {
+	email = strings.ToLower(email)
 	a := account.Account{Email: email, Plan: plan, Created: now.UTC().Truncate(time.Microsecond)}
 	err := db.updateAccounts(ctx, func(tx tx) error {
 		err := tx.row(ctx, `INSERT INTO account (email, plan, suspended, created, branding, key_hint, key_created, stamps, last_stamp)
@@ -107,7 +109,7 @@ func (db *DB) Account(ctx context.Context, id int64) (account.Account, error) {
 
 // AccountByEmail is the account with this e-mail address, or account.ErrUnknown.
 func (db *DB) AccountByEmail(ctx context.Context, email string) (account.Account, error) {
-	return db.account(ctx, `SELECT `+accountColumns+` FROM account WHERE email = $1`, email)
+	return db.account(ctx, `SELECT `+accountColumns+` FROM account WHERE email = $1`, strings.ToLower(email))
 }
 
 // AccountByKey is the account whose active key has this hash, or account.ErrUnknown.

@@ -49,6 +49,12 @@ func TestAccounts(t *testing.T) {
 		if _, err := db.CreateAccount(ctx, epoch0, "a@example.org", "free"); !errors.Is(err, account.ErrExists) {
 			t.Errorf("an account with the same address: %v", err)
 		}
+		if _, err := db.CreateAccount(ctx, epoch0, "A@Example.Org", "free"); !errors.Is(err, account.ErrExists) {
+			t.Errorf("an account with the same address in other letters: %v", err)
+		}
+		if same, err := db.AccountByEmail(ctx, "A@EXAMPLE.ORG"); err != nil || same.ID != a.ID {
+			t.Errorf("the address in capital letters: %v, %v", same.ID, err)
+		}
 		b := newAccount(t, db, "b@example.org")
 		one, two := account.KeyHash("one"), account.KeyHash("two")
 		if err := db.SetKey(ctx, epoch0, a.ID, one, "one"); err != nil {
