@@ -116,10 +116,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		for k.waiting() > 0 {
 			pace(ctx, k.config.Bucket) // at once when it stops
-			taken := k.take()
-			if took := k.commit(context.WithoutCancel(ctx), taken); len(taken) > crowd {
-				k.gather(took)
-			}
+			k.commit(context.WithoutCancel(ctx), k.take())
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -134,23 +131,8 @@ func (k *Keeper) waiting() int {
 	return len(k.queue)
 }
 
-const (
-	// gatherStep is how long no request may come in for a pause under load to end, and maxKeeperGather bounds the pause.
-	gatherStep      = 500 * time.Microsecond
-	maxKeeperGather = 5 * time.Millisecond
-)
-
-// gather waits while those whose requests were just answered come back, so that more share a commit, at most as long as
-// the last one took.
-func (k *Keeper) gather(took time.Duration) {
-	end := time.Now().Add(min(took, maxKeeperGather))
-	for before, now := -1, k.waiting(); now > before && time.Now().Before(end); before, now = now, k.waiting() {
-		time.Sleep(gatherStep)
-	}
-}
-
 // commit makes the requests durable, together, and answers them.
-func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Duration) {
+func (k *Keeper) commit(ctx context.Context, taken []*creation) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, k.config.Patience)
 	defer cancel()
@@ -164,8 +146,7 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Durat
 		k.config.Bucket.Allow()
 	}
 	results, err := k.store.AppendStamps(ctx, start, creates)
-	took = time.Since(start)
-	k.config.Observe(items, took, err)
+	k.config.Observe(items, time.Since(start), err)
 	for i, w := range taken {
 		switch {
 		case err == nil:
@@ -182,5 +163,4 @@ func (k *Keeper) commit(ctx context.Context, taken []*creation) (took time.Durat
 	if err != nil {
 		k.config.Log.Warn("stamps were not committed; their clients were told to try again", "stamps", items, "err", err)
 	}
-	return took
 }

@@ -189,7 +189,7 @@ func (l *lab) againstRows(ctx context.Context, what string, connections, perRequ
 			return err
 		}
 		bareMicros = append(bareMicros, float64(self.processorTime()-used)/1e3/float64(first-before))
-		r, err := drive(ctx, s, connections, l.round, request)
+		r, err := driveWith(ctx, s, connections, l.round, true, request)
 		if err != nil {
 			return err
 		}
