@@ -35,7 +35,7 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			return err
 		}
 		for i, c := range creates {
-			created, err := a.admit(ctx, c)
+			created, err := a.admit(c)
 			if refusal(err) {
 				results[i].Err = err
 			} else if err != nil {
@@ -276,7 +276,7 @@ func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
 }
 
 // admit decides one request: its order of checks is the contract's.
-func (a *admission) admit(ctx context.Context, c account.Create) (account.Created, error) {
+func (a *admission) admit(c account.Create) (account.Created, error) {
 	var none account.Created
 	o := a.owners[c.Account]
 	if o == nil || o.suspended {
