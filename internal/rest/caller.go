@@ -83,11 +83,14 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return err
 	}
 	c.plan = s.config.Plans[c.account.Plan]
+	if err := limited(w, s.requests.Take(c.account.ID, cmp.Or(c.plan.Requests, requestsPerKey), c.now)); err != nil {
+		return err
+	}
 	if !c.plan.API {
 		return failure(api.ErrPlanNotEntitled, "The authenticated account is not on a premium plan with API access.")
 	}
-	if err := limited(w, s.requests.Take(c.account.ID, cmp.Or(c.plan.Requests, requestsPerKey), c.now)); err != nil || !creates {
-		return err
+	if !creates {
+		return nil
 	}
 	if err := limited(w, s.creates.Take(c.account.ID, cmp.Or(c.plan.Creates, createsPerKey), c.now)); err != nil {
 		return err

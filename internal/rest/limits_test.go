@@ -71,6 +71,15 @@ func TestLimits(t *testing.T) {
 			checkLimited(t, r.do("GET", "/api/v1/usage", key, ""), r.config.Now(), "120")
 			checkLimited(t, r.do("POST", "/api/v1/timestamps", key, createBody(99)), r.config.Now(), "120")
 		})
+		t.Run("requests of a key whose plan has no API", func(t *testing.T) {
+			_, key := r.account("free@example.org", "free")
+			for range 120 {
+				if got := r.do("GET", "/api/v1/usage", key, ""); got.status != 403 {
+					t.Fatalf("%+v", got)
+				}
+			}
+			checkLimited(t, r.do("GET", "/api/v1/usage", key, ""), r.config.Now(), "120")
+		})
 		t.Run("a minute later", func(t *testing.T) {
 			r.clock.Store(int64(time.Minute))
 			r.must(nil, 201, "POST", "/api/v1/timestamps", key, createBody(50), from("198.51.100.1")...)
