@@ -72,7 +72,7 @@ func TestLimits(t *testing.T) {
 			checkLimited(t, r.do("POST", "/api/v1/timestamps", key, createBody(99)), r.config.Now(), "120")
 		})
 		t.Run("requests of a key whose plan has no API", func(t *testing.T) {
-			_, key := r.account("free@example.org", "free")
+			_, key := r.account("unentitled@example.org", "free")
 			for range 120 {
 				if got := r.do("GET", "/api/v1/usage", key, ""); got.status != 403 {
 					t.Fatalf("%+v", got)
