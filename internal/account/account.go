@@ -33,6 +33,13 @@ type Account struct {
 	KeyCreated time.Time
 }
 
+// KeyHolder is what of an account every request with its API key asks for.
+type KeyHolder struct {
+	ID        int64
+	Plan      string // the name of a Plan
+	Suspended bool
+}
+
 // Branding is what an owner shows on certificates. It is frozen into each stamp that is made.
 type Branding struct {
 	Name    string `json:"name"`

@@ -89,7 +89,7 @@ func (c *Certificate) title() string {
 func (d *drawing) use(f *typeface, size float64, color rgb) {
 	if !d.loaded[f] {
 		b, _ := f.load()
-		d.AddUTF8FontFromBytes(f.name, f.style, b)
+		d.AddUTF8FontFromBytes(f.name, f.style, bytes.Clone(b)) // the library writes into it
 		d.loaded[f] = true
 	}
 	d.SetFont(f.name, f.style, size)

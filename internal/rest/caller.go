@@ -18,7 +18,7 @@ import (
 
 // caller is who asks, and how.
 type caller struct {
-	account account.Account
+	account account.KeyHolder
 	plan    account.Plan
 	key     string // for idempotency; empty without
 	now     time.Time
@@ -123,8 +123,8 @@ func (s *Server) authenticate(ctx context.Context, w http.ResponseWriter, r *htt
 	}
 	err := account.CheckKey(s.config.KeyPrefix, key)
 	if err == nil {
-		var a account.Account
-		a, err = s.config.Store.AccountByKey(ctx, account.KeyHash(key))
+		var a account.KeyHolder
+		a, err = s.config.Store.KeyHolder(ctx, account.KeyHash(key))
 		if err != nil && !errors.Is(err, account.ErrUnknown) {
 			return refused(err)
 		}

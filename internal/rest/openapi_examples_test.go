@@ -351,8 +351,8 @@ type unreachable struct {
 	err error
 }
 
-func (u unreachable) AccountByKey(context.Context, [32]byte) (account.Account, error) {
-	return account.Account{}, u.err
+func (u unreachable) KeyHolder(context.Context, [32]byte) (account.KeyHolder, error) {
+	return account.KeyHolder{}, u.err
 }
 
 const exampleHash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

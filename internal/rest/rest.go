@@ -60,8 +60,8 @@ type Store interface {
 
 // Accounts says who asks, and what is used up.
 type Accounts interface {
-	// AccountByKey returns account.ErrUnknown for a hash that is not of an active key.
-	AccountByKey(ctx context.Context, hash [32]byte) (account.Account, error)
+	// KeyHolder returns account.ErrUnknown for a hash that is not of an active key.
+	KeyHolder(ctx context.Context, hash [32]byte) (account.KeyHolder, error)
 	Usage(ctx context.Context, id int64, limit int) ([]account.MonthlyUse, error)
 }
 

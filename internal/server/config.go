@@ -88,6 +88,8 @@ type Config struct {
 	// The hosts inside your network that the URL of a webhook may name all the same, as host or host:port.
 	// All other addresses inside are refused.
 	EgressAllow []string `toml:"egress_allow"`
+	// The addresses and networks of yours that look public, and that no webhook may reach either.
+	EgressDeny []string `toml:"egress_deny"`
 	// Where the operator hears of a target whose state has changed for longer than two minutes: a URL that
 	// gets a webhook of the type target.status.
 	OperatorWebhook string `toml:"operator_webhook"`
@@ -140,6 +142,7 @@ func Defaults() Config {
 		CreatesPerAddress:   defaultCreatesPerAddress,
 		EgressPorts:         []string{},
 		EgressAllow:         []string{},
+		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
 	}

@@ -32,7 +32,7 @@ func makeDemo(ctx context.Context, c Config) (err error) {
 		return fmt.Errorf("making the demo account: %w", err)
 	}
 	hash := account.KeyHash(DevKey)
-	if owner, err := db.AccountByKey(ctx, hash); err != nil || owner.ID != demo.ID {
+	if owner, err := db.KeyHolder(ctx, hash); err != nil || owner.ID != demo.ID {
 		if err := db.SetKey(ctx, time.Now(), demo.ID, hash, account.KeyHint(DevKey)); err != nil {
 			return fmt.Errorf("making the key of the demo account: %w", err)
 		}

@@ -89,7 +89,9 @@ func (c Config) egressConfig() (egress.Config, error) {
 		}
 		e.Ports = append(e.Ports, n)
 	}
-	return e, nil
+	var err error
+	e.Deny, err = networks("egress_deny", c.EgressDeny)
+	return e, err
 }
 
 const (

@@ -229,6 +229,8 @@ func TestSettingsOfNotices(t *testing.T) {
 		"no port":               {func(c *Config) { c.EgressPorts = []string{"https"} }, "egress_ports"},
 		"a port too large":      {func(c *Config) { c.EgressPorts = []string{"70000"} }, "egress_ports"},
 		"no host":               {func(c *Config) { c.EgressAllow = []string{"http://hooks.internal/"} }, "egress_allow"},
+		"networks denied":       {func(c *Config) { c.EgressDeny = []string{"203.0.113.0/24", "2001:db8::7"} }, ""},
+		"no network denied":     {func(c *Config) { c.EgressDeny = []string{"hooks.internal"} }, "egress_deny"},
 		"an operator inside":    {func(c *Config) { c.OperatorWebhook = "http://127.0.0.1:9093/alerts" }, ""},
 		"no URL":                {func(c *Config) { c.OperatorWebhook = "alerts.example.org" }, "operator_webhook"},
 		"no secret":             {func(c *Config) { c.OperatorWebhookSecret = "hunter2" }, "operator_webhook_secret"},

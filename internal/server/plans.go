@@ -122,7 +122,10 @@ func checkPlansInUse(ctx context.Context, db *store.DB, c Config) error {
 }
 
 // proxies reads what trusted_proxies says.
-func proxies(list []string) ([]netip.Prefix, error) {
+func proxies(list []string) ([]netip.Prefix, error) { return networks("trusted_proxies", list) }
+
+// networks reads a setting that lists addresses and networks.
+func networks(setting string, list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)
@@ -131,9 +134,9 @@ func proxies(list []string) ([]netip.Prefix, error) {
 		}
 		switch {
 		case err != nil || p.Addr().Is4In6():
-			return nil, fmt.Errorf(`trusted_proxies has %q: write addresses or networks, for example ["10.0.0.0/8", "::1"]`, text)
+			return nil, fmt.Errorf(`%s has %q: write addresses or networks, for example ["10.0.0.0/8", "::1"]`, setting, text)
 		case p != p.Masked():
-			return nil, fmt.Errorf("trusted_proxies has %q: write %q for the network, or the address alone", text, p.Masked())
+			return nil, fmt.Errorf("%s has %q: write %q for the network, or the address alone", setting, text, p.Masked())
 		}
 		all = append(all, p)
 	}

@@ -112,9 +112,19 @@ func (db *DB) AccountByEmail(ctx context.Context, email string) (account.Account
 	return db.account(ctx, `SELECT `+accountColumns+` FROM account WHERE email = $1`, strings.ToLower(email))
 }
 
-// AccountByKey is the account whose active key has this hash, or account.ErrUnknown.
-func (db *DB) AccountByKey(ctx context.Context, hash [32]byte) (account.Account, error) {
-	return db.account(ctx, `SELECT `+accountColumns+` FROM account WHERE key_hash = $1`, hash[:])
+// KeyHolder is the account whose active key has this hash, or account.ErrUnknown.
+func (db *DB) KeyHolder(ctx context.Context, hash [32]byte) (account.KeyHolder, error) {
+	var h account.KeyHolder
+	var suspended int64
+	err := db.queryRow(ctx, `SELECT id, plan, suspended FROM account WHERE key_hash = $1`, []any{hash[:]}, &h.ID, &h.Plan, &suspended)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = account.ErrUnknown
+	}
+	if err != nil {
+		return account.KeyHolder{}, fmt.Errorf("reading the account of a key: %w", err)
+	}
+	h.Suspended = suspended != 0
+	return h, nil
 }
 
 func (db *DB) account(ctx context.Context, text string, arg any) (account.Account, error) {

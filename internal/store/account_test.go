@@ -53,8 +53,11 @@ func TestAccountsBesideAServer(t *testing.T) {
 				}
 			}
 			a.Plan, a.Suspended, a.Branding, a.KeyHint, a.KeyCreated = "business", true, branding, "hint", epoch0
-			if got, err := server.AccountByKey(ctx, key); err != nil || cmp.Diff(a, got) != "" {
+			if got, err := server.Account(ctx, a.ID); err != nil || cmp.Diff(a, got) != "" {
 				t.Fatalf("the server reads %v %s", err, cmp.Diff(a, got))
+			}
+			if got, err := server.KeyHolder(ctx, key); err != nil || got != (account.KeyHolder{ID: a.ID, Plan: "business", Suspended: true}) {
+				t.Fatalf("the server reads %+v, %v", got, err)
 			}
 			if err := errors.Join(beside.SetSuspended(ctx, a.ID, false), beside.SetBranding(ctx, a.ID, nil), beside.RevokeKey(ctx, a.ID)); err != nil {
 				t.Fatal(err)

@@ -21,7 +21,7 @@ type tx struct {
 // once, on the writer's one connection.
 var hotTexts = []string{
 	selectHead, insertEntry, selectTips, insertTile, updateHead,
-	selectOwner, selectUsed, selectKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed, upsertKey,
+	selectOwner, selectUsed, reserveKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed,
 	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertSigned,
 }
 

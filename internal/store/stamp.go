@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -92,7 +93,9 @@ func refusal(err error) bool {
 const (
 	selectOwner = `SELECT id, suspended, branding, stamps, last_stamp FROM account WHERE id = $1`
 	selectUsed  = `SELECT account, used FROM quota_use WHERE account = $1 AND month = $2`
-	selectKey   = `SELECT account, name, payload, existing FROM idempotency WHERE account = $1 AND name = $2 AND expires > $3`
+	selectKey   = `SELECT account, name, payload, existing FROM idempotency WHERE account = $1 AND name = $2`
+	updateKey   = `UPDATE idempotency SET payload = $3, existing = $4 WHERE account = $1 AND name = $2`
+	deleteKey   = `DELETE FROM idempotency WHERE account = $1 AND name = $2`
 	sumStamps   = `SELECT CAST(COALESCE(SUM(stamps), 0) AS BIGINT) FROM account`
 
 	stampColumns   = `account, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position`
@@ -106,8 +109,10 @@ const (
 	updateOwner = `UPDATE account SET stamps = $2, last_stamp = $3 WHERE id = $1`
 	upsertUsed  = `INSERT INTO quota_use (account, month, used) VALUES ($1, $2, $3)
 		ON CONFLICT (account, month) DO UPDATE SET used = EXCLUDED.used`
-	upsertKey = `INSERT INTO idempotency (account, name, payload, existing, expires) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires`
+	// A key that is in use stays, and is not counted as changed.
+	reserveKey = `INSERT INTO idempotency (account, name, payload, existing, expires) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account, name) DO UPDATE SET payload = EXCLUDED.payload, existing = EXCLUDED.existing, expires = EXCLUDED.expires
+		WHERE idempotency.expires <= $6`
 )
 
 // askedAtOnce is how many digests one question has: SQLite copies all of them for each.
@@ -124,16 +129,16 @@ func selectWanted(e *engine) string {
 
 // admission decides requests within one transaction.
 type admission struct {
-	tx     tx
-	now    time.Time
-	owners map[int64]*owner
-	stamps []account.Stamp // admitted, in order
-	number []int64         // of each stamp within its account
-	index  map[account.ID]int
-	used   []keyUse
-	signed []*account.Signed              // admitted, in order
-	known  map[signedKey]*account.Signed  // kept before, or admitted
-	trees  map[logtree.Position]*ots.Tree // of the batches that were added
+	tx       tx
+	now      time.Time
+	owners   map[int64]*owner
+	stamps   []account.Stamp // admitted, in order
+	number   []int64         // of each stamp within its account
+	index    map[account.ID]int
+	reserved []keyUse                       // the keys of requests that were not used before
+	signed   []*account.Signed              // admitted, in order
+	known    map[signedKey]*account.Signed  // kept before, or admitted
+	trees    map[logtree.Position]*ots.Tree // of the batches that were added
 }
 
 // owner is an account whose row is locked.
@@ -168,7 +173,7 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	digests := make(map[int64][]byte)
 	for _, c := range creates {
 		ids = append(ids, c.Account)
-		if c.Key != "" {
+		if c.Key != "" && c.Signed == nil {
 			keyed = append(keyed, c)
 		}
 		for _, item := range c.Items {
@@ -209,9 +214,48 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 	if err != nil {
 		return err
 	}
+	if err := a.reserve(ctx, keyed); err != nil {
+		return err
+	}
+	return a.find(ctx, digests)
+}
+
+// reserve writes the keys of the requests as if each request made new stamps, which most do, and reads those that were
+// used before. keep corrects what turned out to be otherwise.
+func (a *admission) reserve(ctx context.Context, keyed []account.Create) error {
+	type name struct {
+		account int64
+		key     string
+	}
+	seen := make(map[name]bool, len(keyed))
+	a.reserved = make([]keyUse, 0, len(keyed))
+	for _, c := range keyed {
+		n := name{c.Account, c.Key}
+		if a.owners[c.Account] == nil || seen[n] {
+			continue
+		}
+		seen[n] = true
+		a.reserved = append(a.reserved, keyUse{c.Account, c.Key, c.Payload, make([]byte, len(c.Items))})
+	}
 	now := micros(a.now)
-	err = a.tx.queryEach(ctx, selectKey, len(keyed),
-		func(i int) []any { return []any{keyed[i].Account, keyed[i].Key, now} },
+	changed, err := a.tx.execEach(ctx, reserveKey, len(a.reserved), func(i int) []any {
+		k := a.reserved[i]
+		return []any{k.account, k.name, k.payload[:], k.existing, a.expires(), now}
+	})
+	if err != nil {
+		return err
+	}
+	var free, used []keyUse
+	for i, k := range a.reserved {
+		if changed[i] == 0 {
+			used = append(used, k)
+		} else {
+			free = append(free, k)
+		}
+	}
+	a.reserved = free
+	return a.tx.queryEach(ctx, selectKey, len(used),
+		func(i int) []any { return []any{used[i].account, used[i].name} },
 		func(row row) error {
 			var k keyUse
 			var payload []byte
@@ -222,16 +266,13 @@ func (a *admission) lock(ctx context.Context, creates []account.Create) error {
 			if k.payload, err = hash32(payload); err != nil {
 				return err
 			}
-			if o := a.owners[k.account]; o != nil {
-				o.keys[k.name] = k
-			}
+			a.owners[k.account].keys[k.name] = k
 			return nil
 		})
-	if err != nil {
-		return err
-	}
-	return a.find(ctx, digests)
 }
+
+// expires is when the keys of these requests do, in microseconds.
+func (a *admission) expires() int64 { return micros(a.now.Add(account.IdempotencyKept)) }
 
 // find reads the stamps of the owners' digests, which are packed. Few of them have one, so first it asks which.
 func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
@@ -329,7 +370,6 @@ func (a *admission) admit(c account.Create) (account.Created, error) {
 			}
 		}
 		o.keys[k.name] = k
-		a.used = append(a.used, k)
 	}
 	return created, nil
 }
@@ -498,11 +538,28 @@ func (a *admission) keep(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	expires := micros(a.now.Add(account.IdempotencyKept))
-	_, err := a.tx.execEach(ctx, upsertKey, len(a.used), func(i int) []any {
-		k := a.used[i]
-		return []any{k.account, k.name, k.payload[:], k.existing, expires}
-	})
+	return a.keepKeys(ctx)
+}
+
+// keepKeys corrects the reserved keys of requests that were refused, or found stamps that were there before.
+func (a *admission) keepKeys(ctx context.Context) error {
+	var used, unused []keyUse
+	for _, k := range a.reserved {
+		is, ok := a.owners[k.account].keys[k.name]
+		switch {
+		case !ok:
+			unused = append(unused, k)
+		case is.payload != k.payload || !bytes.Equal(is.existing, k.existing):
+			used = append(used, is)
+		}
+	}
+	if _, err := a.tx.execEach(ctx, updateKey, len(used), func(i int) []any {
+		k := used[i]
+		return []any{k.account, k.name, k.payload[:], k.existing}
+	}); err != nil {
+		return err
+	}
+	_, err := a.tx.execEach(ctx, deleteKey, len(unused), func(i int) []any { return []any{unused[i].account, unused[i].name} })
 	return err
 }
 

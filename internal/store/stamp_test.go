@@ -60,13 +60,16 @@ func TestAccounts(t *testing.T) {
 		if err := db.SetKey(ctx, epoch0, a.ID, one, "one"); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := db.AccountByKey(ctx, one); err != nil || got.ID != a.ID || got.KeyHint != "one" || !got.KeyCreated.Equal(epoch0) {
+		if got, err := db.KeyHolder(ctx, one); err != nil || got != (account.KeyHolder{ID: a.ID, Plan: a.Plan}) {
 			t.Errorf("by key: %+v, %v", got, err)
+		}
+		if got, err := db.Account(ctx, a.ID); err != nil || got.KeyHint != "one" || !got.KeyCreated.Equal(epoch0) {
+			t.Errorf("with a key: %+v, %v", got, err)
 		}
 		if err := db.SetKey(ctx, epoch0, a.ID, two, "two"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.AccountByKey(ctx, one); !errors.Is(err, account.ErrUnknown) {
+		if _, err := db.KeyHolder(ctx, one); !errors.Is(err, account.ErrUnknown) {
 			t.Errorf("by a key that was replaced: %v", err)
 		}
 		if err := db.SetKey(ctx, epoch0, b.ID, two, "two"); err == nil {
@@ -75,7 +78,7 @@ func TestAccounts(t *testing.T) {
 		if err := db.RevokeKey(ctx, a.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.AccountByKey(ctx, two); !errors.Is(err, account.ErrUnknown) {
+		if _, err := db.KeyHolder(ctx, two); !errors.Is(err, account.ErrUnknown) {
 			t.Errorf("by a key that was revoked: %v", err)
 		}
 		a.Plan, a.Suspended, a.Branding = "pro", true, &account.Branding{Name: "A & Co", Color: "#102030"}
@@ -215,6 +218,45 @@ func TestAppendStamps(t *testing.T) {
 		}
 		if n, err := db.ForgetIdempotency(ctx, epoch0.Add(48*time.Hour), 1); err != nil || n != 1 {
 			t.Errorf("forgot %d keys, %v", n, err)
+		}
+	})
+}
+
+// The key of a request that was refused is free, for the next request of the same transaction too.
+func TestKeysOfRefused(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		db := open(Options{})
+		a := newAccount(t, db, "a@example.org")
+		create := func(key string, n int, quota int64) account.Create {
+			return account.Create{Account: a.ID, Items: items(n, n+1), Whole: true, Quota: quota, Key: key, Payload: tip(n)}
+		}
+		do := func(want []error, creates ...account.Create) {
+			t.Helper()
+			r, err := db.AppendStamps(t.Context(), epoch0, creates)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if !errors.Is(r[i].Err, want[i]) {
+					t.Errorf("request %d: %v, want %v", i, r[i].Err, want[i])
+				}
+			}
+		}
+		do([]error{account.ErrQuota}, create("alone", 0, 0))
+		do([]error{account.ErrQuota, nil, account.ErrMismatch}, create("together", 1, 0), create("together", 2, 10), create("together", 1, 10))
+		do([]error{nil, nil, account.ErrMismatch, account.ErrMismatch},
+			create("alone", 3, 10), create("together", 2, 0), create("together", 1, 10), create("alone", 0, 10))
+		// A key that has expired is free, whatever becomes of its next request.
+		late := epoch0.Add(account.IdempotencyKept + time.Second)
+		r, err := db.AppendStamps(t.Context(), late, []account.Create{create("alone", 3, 10), create("together", 4, 10)})
+		if err != nil || !errors.Is(r[0].Err, account.ErrDuplicate) || r[1].Err != nil {
+			t.Errorf("expired keys: %+v, %v", r, err)
+		}
+		if n, err := db.ForgetIdempotency(t.Context(), late, 10); err != nil || n != 0 {
+			t.Errorf("%d keys had expired, %v", n, err)
+		}
+		if n, err := db.ForgetIdempotency(t.Context(), late.Add(account.IdempotencyKept), 10); err != nil || n != 1 {
+			t.Errorf("%d keys were kept, %v", n, err)
 		}
 	})
 }
