@@ -102,9 +102,10 @@ func (config Config) withDefaults() Config {
 
 // Calendar commits digests to a log. Make one with New.
 type Calendar struct {
-	store  Store
-	config Config
-	wake   chan struct{} // holds one token when batches may not be empty
+	store    Store
+	config   Config
+	wake     chan struct{} // holds one token when batches may not be empty
+	gathered chan struct{} // holds one token when waiting has reached goal
 
 	lost   int // digests whose failed commit is not logged yet; of the goroutine of Run, as logged
 	logged time.Time
@@ -112,6 +113,7 @@ type Calendar struct {
 	mu      sync.Mutex // guards what follows
 	batches []*batch   // oldest first; only the last takes more digests
 	waiting int        // digests in batches
+	goal    int        // of waiting, that gathered tells; 0 while nobody asks
 	stopped bool
 }
 
@@ -146,9 +148,10 @@ func (b *batch) settle(o outcome) {
 func New(store Store, config Config) *Calendar {
 	config = config.withDefaults()
 	return &Calendar{
-		store:  store,
-		config: config,
-		wake:   make(chan struct{}, 1),
+		store:    store,
+		config:   config,
+		wake:     make(chan struct{}, 1),
+		gathered: make(chan struct{}, 1),
 	}
 }
 
@@ -216,6 +219,13 @@ func (c *Calendar) join(leaf [32]byte) (*batch, int, error) {
 	b := c.batches[len(c.batches)-1]
 	b.leaves = append(b.leaves, leaf)
 	c.waiting++
+	if c.waiting == c.goal {
+		c.goal = 0
+		select {
+		case c.gathered <- struct{}{}:
+		default:
+		}
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -228,7 +238,11 @@ func (c *Calendar) take() []*batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	taken := c.batches
-	c.batches, c.waiting = nil, 0
+	c.batches, c.waiting, c.goal = nil, 0, 0
+	select {
+	case <-c.gathered:
+	default:
+	}
 	return taken
 }
 
@@ -256,20 +270,38 @@ func (c *Calendar) drain(ctx context.Context) {
 		if len(batches) == 0 {
 			return
 		}
-		digests, took := c.commit(context.WithoutCancel(ctx), batches)
-		if digests > crowd {
-			time.Sleep(min(took, maxGather))
+		if digests := c.commit(context.WithoutCancel(ctx), batches); digests > crowd {
+			c.gather(digests)
 		}
 	}
 }
 
 const (
-	// crowd is how many digests in one commit show that there is load. Their clients are about to send
-	// more: a pause as long as the commit was, bounded by maxGather, lets the next batch be larger, and
-	// more digests share the cost of a commit.
+	// crowd is how many digests in one commit show that there is load.
 	crowd     = 8
-	maxGather = time.Millisecond
+	maxGather = 4 * time.Millisecond
 )
+
+// gather waits after a commit under load, whose clients are about to send more, until three quarters of all clients
+// wait, at most maxGather: more digests share the cost of the next commit, and the last clients are served beside it.
+func (c *Calendar) gather(answered int) {
+	c.mu.Lock()
+	goal := (answered + c.waiting) * 3 / 4
+	reached := c.waiting >= goal
+	if !reached {
+		c.goal = goal
+	}
+	c.mu.Unlock()
+	if reached {
+		return
+	}
+	timer := time.NewTimer(maxGather)
+	defer timer.Stop()
+	select {
+	case <-c.gathered:
+	case <-timer.C:
+	}
+}
 
 // pace waits while the token bucket is empty, at most one refill.
 func pace(ctx context.Context, bucket *rate.Limiter) {
@@ -286,7 +318,7 @@ func pace(ctx context.Context, bucket *rate.Limiter) {
 
 // commit makes the batches durable, together, and wakes their waiters. A failure is theirs alone: the
 // loop goes on.
-func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, took time.Duration) {
+func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.config.Patience)
 	defer cancel()
@@ -308,12 +340,11 @@ func (c *Calendar) commit(ctx context.Context, batches []*batch) (digests int, t
 			b.settle(outcome{tree: trees[i], entry: entries[i]})
 		}
 	}
-	took = time.Since(start)
-	c.config.Observe(digests, took, err)
+	c.config.Observe(digests, time.Since(start), err)
 	if err != nil {
 		c.failed(digests, err)
 	}
-	return digests, took
+	return digests
 }
 
 // failedEvery is how often failed commits are logged: while the store refuses all, there are many.
