@@ -46,6 +46,10 @@ const (
 	WalletMissing Code = "wallet_missing"
 	// Refused: the node refuses our transaction.
 	Refused Code = "tx_refused"
+	// Underpriced: the node finds our transaction too cheap, and another would cost more than one may.
+	Underpriced Code = "tx_underpriced"
+	// NonceTaken: something else uses the account that pays, or what comes before our transaction is missing.
+	NonceTaken Code = "nonce_taken"
 	// StoreFailed: the database cannot be read or written.
 	StoreFailed Code = "store_failed"
 )
@@ -53,14 +57,14 @@ const (
 // NeedsPerson says whether the state ends only when somebody does something.
 func (c Code) NeedsPerson() bool {
 	switch c {
-	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused:
+	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused, Underpriced, NonceTaken:
 		return true
 	}
 	return false
 }
 
 // Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
-// smallest unit (satoshi), hashes of blocks and transactions in the usual, reversed hexadecimal.
+// smallest unit (satoshi, gwei), hashes of blocks and transactions in the usual, reversed hexadecimal.
 type Status struct {
 	Target        string     `json:"target"`  // its name in the configuration
 	Network       string     `json:"network"` // mainnet, testnet4, signet or regtest
@@ -80,6 +84,7 @@ type Status struct {
 	Tip           string     `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
 	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
 	Attested      []Attested `json:"attested,omitempty"`    // by epoch
+	Currency      int        `json:"currency,omitempty"`    // OriginStamp's number for the chain
 	LastError     string     `json:"last_error,omitempty"`
 	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`
 	Updated       time.Time  `json:"updated"`

@@ -2,6 +2,7 @@ package testnode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type RPC struct {
 	URL        string // "http://127.0.0.1:PORT", no trailing slash
 	User, Pass string
+	Version    string // of JSON-RPC; "1.0" if empty
 }
 
 // RPCError is an error that the node answered.
@@ -45,7 +47,7 @@ func (r RPC) Call(out any, method string, params ...any) error {
 	if params == nil {
 		params = []any{}
 	}
-	body, err := json.Marshal(map[string]any{"jsonrpc": "1.0", "id": 1, "method": method, "params": params})
+	body, err := json.Marshal(map[string]any{"jsonrpc": cmp.Or(r.Version, "1.0"), "id": 1, "method": method, "params": params})
 	if err != nil {
 		return err
 	}
