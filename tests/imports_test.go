@@ -40,6 +40,7 @@ var allowed = map[string]map[string]string{
 	"cmd/datestoned": {
 		"internal/account":  "what the commands for accounts are given",
 		"internal/bitcoin":  "wallet new makes a key",
+		"internal/ethereum": "wallet new-ethereum makes a key",
 		"internal/server":   "serve and dev",
 		"internal/devchain": "dev's chain",
 		"internal/fsck":     "the fsck command",
@@ -66,6 +67,11 @@ var allowed = map[string]map[string]string{
 		"internal/bitcoin/ledger": "its coins and budget, as values",
 		"internal/logtree":        "the head that it embeds",
 		"ots":                     "the path to the block header",
+	},
+	"internal/ethereum": {
+		"internal/anchor":  "it is a target",
+		"internal/logtree": "the head that it carries",
+		"ots":              "the path to the block header",
 	},
 	"internal/bitcoin/ledger": {
 		"internal/logtree": "attempts carry heads",
@@ -174,6 +180,7 @@ var allowed = map[string]map[string]string{
 		"internal/calendar":        "wiring",
 		"internal/certificate":     "a surface",
 		"internal/devchain":        "wiring of dev",
+		"internal/ethereum":        "wiring",
 		"internal/fsck":            "wiring of the check",
 		"internal/httpkit":         "the listener",
 		"internal/logtree":         "the high-water mark is a head",

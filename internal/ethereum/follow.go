@@ -144,7 +144,7 @@ func (t *Target) confirm(ctx context.Context, now time.Time, a anchor.Attempt, r
 		return t.node.odd(err)
 	}
 	err = t.store.Confirm(ctx, now, t.name, logtree.Attestation{
-		Target: t.name, Head: a.Head, Proof: wire, Height: int64(h.Number), BlockHash: h.Hash, BlockTime: h.time(), Ref: a.Ref,
+		Target: t.name, Kind: logtree.Ethereum, Head: a.Head, Proof: wire, Height: int64(h.Number), BlockHash: h.Hash, BlockTime: h.time(), Ref: a.Ref,
 	}, cost(uint64(r.Gas), uint64(r.GasPrice)))
 	if err != nil {
 		return err

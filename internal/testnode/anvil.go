@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -19,7 +20,7 @@ type Ethereum struct {
 }
 
 // Anvil starts an anvil of chain 31337 that mines only when it is asked to. Its first account is funded. More
-// arguments are appended to its command line; what came first is replaced.
+// arguments are appended to its command line.
 func Anvil(t testing.TB, args ...string) *Ethereum {
 	t.Helper()
 	n := &Ethereum{args: args, dir: t.TempDir()}
@@ -36,7 +37,10 @@ func (n *Ethereum) Start(t testing.TB) {
 	for range 4 {
 		port := FreePort(t)
 		n.URL = "http://" + local(port)
-		all := append([]string{"--host", "127.0.0.1", "--port", fmt.Sprint(port), "--silent", "--no-mining", "--accounts", "2", "--timestamp", "1790000000"}, n.args...)
+		all := append([]string{"--host", "127.0.0.1", "--port", fmt.Sprint(port), "--silent", "--no-mining", "--accounts", "2"}, n.args...)
+		if !slices.Contains(n.args, "--timestamp") {
+			all = append(all, "--timestamp", "1790000000") // the same first block each time
+		}
 		n.proc = StartProcess(t, filepath.Join(n.dir, "output.log"), exec.Command(program, all...))
 		up, err := n.proc.ready(60*time.Second, func() error { return n.Call(nil, "eth_chainId") })
 		if err != nil {
