@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/ethereum"
 	"github.com/datestone/datestone/internal/server"
 )
 
 type walletCmd struct {
 	Show walletShowCmd `cmd:"" default:"withargs" help:"Show the wallet's address, balance and public descriptors."`
 	New  walletNewCmd  `cmd:"" help:"Make a file with a new key."`
+
+	NewEthereum walletNewEthereumCmd `cmd:"" help:"Make a file with a new key for an Ethereum-like chain."`
 }
 
 type walletShowCmd struct {
@@ -58,4 +61,21 @@ func (c *walletNewCmd) Run(p *program) error {
 	}
 	return p.print(c.JSON, map[string]string{"key_file": c.File},
 		fmt.Sprintf("made %s: back it up, whoever has it can spend the coins\nwrite key_file = %q in the table [bitcoin]", c.File, c.File))
+}
+
+type walletNewEthereumCmd struct {
+	File string `arg:"" help:"The file to make; key_file in the table [[ethereum]] names it."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *walletNewEthereumCmd) Run(p *program) error {
+	if strings.TrimSpace(c.File) == "" {
+		return usageError{errors.New("name the file to make")}
+	}
+	address, err := ethereum.GenerateKeyFile(c.File)
+	if err != nil {
+		return err
+	}
+	return p.print(c.JSON, map[string]string{"key_file": c.File, "address": address},
+		fmt.Sprintf("made %s: back it up, whoever has it can spend the coins of %s\nsend coins there, and write key_file = %q in the table [[ethereum]]", c.File, address, c.File))
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/datestone/datestone/internal/logtree"
 )
 
 // Code names the state of a target for programs; Status.Message says the same to people.
@@ -66,28 +68,29 @@ func (c Code) NeedsPerson() bool {
 // Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
 // smallest unit (satoshi, gwei), hashes of blocks and transactions in the usual, reversed hexadecimal.
 type Status struct {
-	Target        string     `json:"target"`  // its name in the configuration
-	Network       string     `json:"network"` // mainnet, testnet4, signet or regtest
-	TestNetwork   bool       `json:"test_network"`
-	Code          Code       `json:"code"`
-	Message       string     `json:"message"`               // a sentence; what to do, if anything
-	Height        int64      `json:"height"`                // of the best block that was followed; -1 before the first
-	Block         string     `json:"block,omitempty"`       // its hash
-	NodeHeight    int64      `json:"node_height"`           // of the node's best block
-	Confirmations int        `json:"confirmations"`         // that an attestation needs to count
-	Balance       int64      `json:"balance"`               // confirmed coins
-	Address       string     `json:"address,omitempty"`     // where to send coins to
-	FeeRate       float64    `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
-	FeesDay       int64      `json:"fees_day"`              // spent and reserved in the last 24 hours
-	FeesWeek      int64      `json:"fees_week"`             // the same of seven days
-	Ref           string     `json:"transaction,omitempty"` // most recent transaction
-	Tip           string     `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
-	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
-	Attested      []Attested `json:"attested,omitempty"`    // by epoch
-	Currency      int        `json:"currency,omitempty"`    // OriginStamp's number for the chain
-	LastError     string     `json:"last_error,omitempty"`
-	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`
-	Updated       time.Time  `json:"updated"`
+	Target        string       `json:"target"`  // its name in the configuration
+	Network       string       `json:"network"` // mainnet, testnet4, signet or regtest
+	TestNetwork   bool         `json:"test_network"`
+	Code          Code         `json:"code"`
+	Message       string       `json:"message"`               // a sentence; what to do, if anything
+	Height        int64        `json:"height"`                // of the best block that was followed; -1 before the first
+	Block         string       `json:"block,omitempty"`       // its hash
+	NodeHeight    int64        `json:"node_height"`           // of the node's best block
+	Confirmations int          `json:"confirmations"`         // that an attestation needs to count
+	Balance       int64        `json:"balance"`               // confirmed coins
+	Address       string       `json:"address,omitempty"`     // where to send coins to
+	FeeRate       float64      `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
+	FeesDay       int64        `json:"fees_day"`              // spent and reserved in the last 24 hours
+	FeesWeek      int64        `json:"fees_week"`             // the same of seven days
+	Ref           string       `json:"transaction,omitempty"` // most recent transaction
+	Tip           string       `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
+	Waiting       []Waiting    `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
+	Attested      []Attested   `json:"attested,omitempty"`    // by epoch
+	Kind          logtree.Kind `json:"kind,omitempty"`        // of its attestations, where that is not Bitcoin
+	Currency      int          `json:"currency,omitempty"`    // OriginStamp's number for the chain
+	LastError     string       `json:"last_error,omitempty"`
+	LastErrorAt   time.Time    `json:"last_error_at,omitzero"`
+	Updated       time.Time    `json:"updated"`
 }
 
 // Waiting is a transaction that waits for confirmations.

@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,6 +161,7 @@ func (s *Server) readStatus(ctx context.Context, c *Certificate, p logtree.Posit
 		}
 	}
 	c.Chain, c.Network, c.Needed = "a blockchain", "", 0
+	targets = slices.DeleteFunc(slices.Clone(targets), func(t anchor.Status) bool { return t.Kind == logtree.Ethereum })
 	for i, t := range targets {
 		if c.Block != nil && c.Block.Target == t.Target || c.Block == nil && i == 0 {
 			c.Chain, c.Network, c.Needed = chainName(t), t.Network, t.Confirmations

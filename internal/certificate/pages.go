@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
 )
 
@@ -148,5 +149,5 @@ func (s *Server) testNetwork(ctx context.Context) (bool, error) {
 }
 
 func anyTest(targets []anchor.Status) bool {
-	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork })
+	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork && t.Kind != logtree.Ethereum })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
+	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -70,7 +71,7 @@ func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
 
 func testNetwork(targets []anchor.Status) bool {
 	for _, t := range targets {
-		if t.TestNetwork {
+		if t.TestNetwork && t.Kind != logtree.Ethereum {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/datestone/datestone/api"
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
@@ -51,8 +52,8 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request, _ *caller) error
 		Hash: file.HashOp.String(), Digest: hex.EncodeToString(file.Digest), TestNetwork: testNetwork(targets),
 		Attestations: []api.VerifiedAttestation{}, NotChecked: []string{},
 	}
-	if len(targets) > 0 {
-		v.Network = targets[0].Network
+	if i := slices.IndexFunc(targets, func(t anchor.Status) bool { return t.Kind != logtree.Ethereum }); i >= 0 {
+		v.Network = targets[i].Network
 	}
 	found, err := search(file)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/ethereum"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -120,6 +121,10 @@ type Config struct {
 	Plans account.Plans `toml:"plans"`
 
 	Bitcoin bitcoin.Config `toml:"bitcoin"`
+
+	// The Ethereum-like chains: a table [[ethereum]] for each. They are set in this file alone, without flags and
+	// variables. Their attestations are in the proofs of those only who ask for them.
+	Ethereum []ethereum.Config `toml:"ethereum"`
 }
 
 // Defaults are the settings that apply where nothing is said.

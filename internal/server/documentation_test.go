@@ -42,6 +42,7 @@ func TestDocumentation(t *testing.T) {
 		t.Error(err)
 	}
 	c.Bitcoin = bitcoin.Config{}
+	c.Ethereum = nil
 	if d := cmp.Diff(Defaults(), c); d != "" {
 		t.Errorf("the documented values are not the defaults (-want +got):\n%s", d)
 	}
@@ -77,7 +78,7 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 	}
 	for f := range fields(v.Type()) {
 		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
-		if key == "" || key == "-" || f.Type.Kind() == reflect.Struct || f.Type.Kind() == reflect.Map {
+		if key == "" || key == "-" || isTables(f.Type) || f.Type.Kind() == reflect.Struct || f.Type.Kind() == reflect.Map {
 			continue
 		}
 		// A setting without a comment of its own shares that of the one before it.
@@ -97,6 +98,14 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 	for f := range fields(v.Type()) {
 		if f.Type == reflect.TypeFor[account.Plans]() {
 			writePlans(t, b, comments[f.Name])
+		}
+		if isTables(f.Type) {
+			fmt.Fprintln(b)
+			writeComment(b, comments[f.Name])
+			var one strings.Builder
+			writeTable(t, &one, f.Tag.Get("toml"), filepath.Join("..", filepath.Base(f.Type.Elem().PkgPath())), reflect.Zero(f.Type.Elem()))
+			b.WriteString(strings.Replace(one.String(), "#["+f.Tag.Get("toml")+"]", "#[["+f.Tag.Get("toml")+"]]", 1))
+			continue
 		}
 		if key := f.Tag.Get("toml"); f.Type.Kind() == reflect.Struct && key != "" {
 			dir := filepath.Join("..", filepath.Base(f.Type.PkgPath()))

@@ -36,5 +36,12 @@ func Fsck(ctx context.Context, c Config, offline bool, progress func(done, all i
 		}
 		o.Chains[bitcoinName] = audit
 	}
+	if !offline {
+		closeAll, err := c.auditEthereum(ctx, o.Chains)
+		defer closeAll()
+		if err != nil {
+			return nil, err
+		}
+	}
 	return fsck.Check(ctx, db, o)
 }

@@ -62,11 +62,16 @@ func walk(t reflect.Type, prefix string, above [][]int, visit func(key string, f
 			walk(f.Type, prefix+key+".", index, visit)
 			continue
 		}
-		if f.Type.Kind() == reflect.Map {
+		if f.Type.Kind() == reflect.Map || isTables(f.Type) {
 			continue
 		}
 		visit(prefix+key, f, index)
 	}
+}
+
+// isTables says whether a field is several tables of the file, which no flag can name.
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {

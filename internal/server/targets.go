@@ -34,6 +34,9 @@ func (c Config) builders(log *slog.Logger) map[string]builder {
 			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
 		}
 	}
+	for _, chain := range c.Ethereum {
+		all[chain.Name] = ethereumBuilder(chain, log)
+	}
 	return all
 }
 
@@ -76,8 +79,13 @@ func (c Config) checkTargets() error {
 		return fmt.Errorf(`targets is %q: write "configured" or "none"`, c.Targets)
 	case c.Targets == "none" && c.hasBitcoin():
 		return errors.New(`targets is "none" and there is a table [bitcoin]: remove one of them`)
-	case c.Targets == "configured" && !c.hasBitcoin():
+	case c.Targets == "none" && len(c.Ethereum) > 0:
+		return errors.New(`targets is "none" and there is a table [[ethereum]]: remove one of them`)
+	case c.Targets == "configured" && !c.hasBitcoin() && len(c.Ethereum) == 0:
 		return errors.New(`no target is configured, so no proof would ever be complete: add a table [bitcoin] with network = "mainnet" and how to reach the node, or write targets = "none"`)
+	}
+	if err := c.checkEthereum(); err != nil {
+		return err
 	}
 	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
 		if _, err := build(nil); err != nil {
