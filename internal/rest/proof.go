@@ -22,7 +22,8 @@ func (s *Server) ots(w http.ResponseWriter, r *http.Request, c *caller) error {
 	if err != nil {
 		return err
 	}
-	proof, err := s.proof(r.Context(), st)
+	asked, _, _ := parameter(r.URL.RawQuery, "ethereum")
+	proof, err := s.proof(r.Context(), st, asked == "true")
 	if err != nil {
 		return refusedProof(err)
 	}
@@ -63,9 +64,10 @@ func refusedProof(err error) error {
 	return refused(err)
 }
 
-// proof is the .ots file of a stamp: complete, or with the promise of this calendar until it is.
-func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
-	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st, false)
+// proof is the .ots file of a stamp: complete, or with the promise of this calendar until it is. Attestations of
+// Ethereum, which make it unreadable to some clients, are in it where they were asked for.
+func (s *Server) proof(ctx context.Context, st account.Stamp, ethereum bool) ([]byte, error) {
+	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st, ethereum)
 	return file, err
 }
 
