@@ -20,6 +20,8 @@ type sourceFlags struct {
 	Headers       string `placeholder:"FILE" xor:"src" help:"A file of block headers: all of them, 80 bytes each, or lines of HEIGHT HEADERHEX." group:"src"`
 	NoBitcoin     bool   `xor:"src" help:"Check no Bitcoin attestation." group:"src"`
 
+	EthereumRPC []string `name:"ethereum-rpc" sep:"none" placeholder:"[CHAIN=]URL" help:"The RPC of an Ethereum node, such as http://127.0.0.1:8545, or with the number of its chain 1=http://127.0.0.1:8545. It is trusted for its blocks. Repeat for other chains." group:"src"`
+
 	BtcTestnet  bool `xor:"net" help:"Proofs are of the test network testnet3, not of Bitcoin." group:"net"`
 	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
 	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`

@@ -68,6 +68,8 @@ type verifyProof struct {
 }
 
 type blockJSON struct {
+	Chain         string    `json:"chain,omitempty"`    // ethereum; of Bitcoin if it is left out
+	ChainID       uint64    `json:"chain_id,omitempty"` // of an Ethereum-like chain
 	Height        uint64    `json:"height"`
 	Hash          string    `json:"hash"`
 	Time          time.Time `json:"time"`
@@ -88,6 +90,10 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 	if err != nil && !errors.Is(err, errNoBitcoin) {
 		return 0, err
 	}
+	nodes, err := a.ethereumNodes()
+	if err != nil {
+		return 0, err
+	}
 	allowed, err := a.allowlist()
 	if err != nil {
 		return 0, err
@@ -96,7 +102,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 	net := a.network()
 	doc := verifyDoc{Command: "verify", Network: net.Name, TestNetwork: net.Test(), Proofs: []verifyProof{}}
 	for _, name := range c.Proofs {
-		p := c.one(ctx, a, up, source, name)
+		p := c.one(ctx, a, up, sources{source, nodes}, name)
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -111,7 +117,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 	return doc.Exit, nil
 }
 
-func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, source headers.Source, name string) verifyProof {
+func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, from sources, name string) verifyProof {
 	p := verifyProof{Proof: name, Status: "failed", Attestations: []verifiedJSON{}, Calendars: []answerJSON{}, NotChecked: []string{}}
 	failed := func(err error) verifyProof {
 		p.err = err
@@ -151,7 +157,7 @@ func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, source
 			return failed(err)
 		}
 	}
-	return c.judge(ctx, a, source, f, p)
+	return c.judge(ctx, a, from, f, p)
 }
 
 // matchTarget compares the proof's digest with the data, or with the digest given.
@@ -267,8 +273,15 @@ func attestations(f *ots.File) ([]found, error) {
 	return all, err
 }
 
-// judge checks the Bitcoin attestations, the oldest first, and lists what it leaves.
-func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f *ots.File, p verifyProof) verifyProof {
+// sources are where blocks come from.
+type sources struct {
+	bitcoin  headers.Source // nil where none may be asked
+	ethereum []*headers.Ethereum
+}
+
+// judge checks the Bitcoin attestations, the oldest first, then those of Ethereum, and lists what it leaves.
+func (c *verifyCmd) judge(ctx context.Context, a *app, from sources, f *ots.File, p verifyProof) verifyProof {
+	source := from.bitcoin
 	all, err := attestations(f)
 	if err != nil {
 		p.err, p.code = fmt.Errorf("%s: %w", p.Proof, err), exitUsage
@@ -289,8 +302,9 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 	})
 	var (
 		isFalse, pending, complete bool
-		sourceErr                  error
+		sourceErr, ethereumErr     error
 		checked                    int
+		left                       []string // that the block is trusted for
 		seen                       = make(map[string]bool)
 	)
 	for _, x := range all {
@@ -325,6 +339,7 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 					v.Result = "verified"
 					if p.Block == nil {
 						p.Block, p.Time, p.Source = block, &block.Time, source.String()
+						left = caveats(source, block)
 					}
 				case errors.Is(err, ots.ErrMismatch):
 					isFalse = true
@@ -335,7 +350,37 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 					sourceErr, v.Reason = err, err.Error()
 				}
 			}
-		case ots.KindLitecoin, ots.KindEthereum:
+		case ots.KindEthereum:
+			complete = complete || len(from.ethereum) > 0
+			switch {
+			case len(from.ethereum) == 0:
+				v.Reason = errNoEthereum.Error()
+			case !x.known:
+				v.Reason = "no chain is that high"
+			case p.Block != nil && !c.All:
+				v.Reason = "another attestation holds, which is enough; --all checks every one"
+			case checked >= maxChecked && p.Block == nil || checked > 256:
+				v.Reason = "too many attestations"
+			default:
+				checked++
+				block, node, err := lookUpEthereum(ctx, from.ethereum, x)
+				switch {
+				case err == nil:
+					v.Result = "verified"
+					if p.Block == nil {
+						p.Block, p.Time, p.Source = block, &block.Time, node.String()
+						left = ethereumCaveats(node, block)
+					}
+				case errors.Is(err, ots.ErrMismatch):
+					isFalse = true
+					v.Result, v.Reason = "false", "the block's header has another transactions root"
+				case errors.Is(err, headers.ErrNoBlock):
+					v.Reason = err.Error()
+				default:
+					ethereumErr, v.Reason = err, err.Error()
+				}
+			}
+		case ots.KindLitecoin:
 			v.Reason = "this tool does not check " + x.att.Kind().String() + " attestations"
 		default:
 			v.Reason = "an attestation of an unknown kind"
@@ -349,12 +394,18 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 	switch {
 	case p.Block != nil:
 		p.Status, p.code = "verified", exitOK
-		p.NotChecked = append(p.NotChecked, caveats(source, p.Block)...)
+		p.NotChecked = append(p.NotChecked, left...)
 	case isFalse:
 		p.Status, p.code = "false", exitFalse
 	case sourceErr != nil:
 		p.code = a.sourceCode(sourceErr)
 		p.err = &toolError{sourceErr, a.sourceHint(sourceErr), p.code}
+	case ethereumErr != nil:
+		p.code = exitUnreached
+		if errors.Is(ethereumErr, headers.ErrWrongNetwork) {
+			p.code = exitUsage
+		}
+		p.err = &toolError{ethereumErr, "correct --ethereum-rpc, or start that node", p.code}
 	case pending && !complete:
 		p.Status, p.code = "pending", exitIncomplete
 	default:
@@ -405,14 +456,20 @@ func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
 	if p.File == "" || p.File == "-" {
 		what = "the data"
 	}
-	chain := "Bitcoin"
-	if net.Test() {
+	chain, test := "Bitcoin", net.Test()
+	if test {
 		chain = "TEST NETWORK " + net.Name
+	}
+	if p.Block != nil && p.Block.Chain != "" {
+		chain, test = "Ethereum", false
+		if p.Block.ChainID != 1 {
+			chain = fmt.Sprintf("chain %d", p.Block.ChainID)
+		}
 	}
 	switch p.Status {
 	case "verified":
 		a.printf("%s existed at %s\n", what, utc(*p.Time))
-		if net.Test() {
+		if test {
 			a.printf("  TEST NETWORK: %s has no value, and this proves nothing\n", net.Name)
 		}
 		a.printf("  digest:  %s %s\n", p.Hash, p.Digest)

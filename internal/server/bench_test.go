@@ -112,7 +112,7 @@ func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
 		d.Calendars, d.AuthenticatedURI = c.Calendars, c.AuthenticatedURI
 	}
 	if c.Targets != "" {
-		d.Targets, d.Bitcoin = c.Targets, c.Bitcoin
+		d.Targets, d.Bitcoin, d.Ethereum = c.Targets, c.Bitcoin, c.Ethereum
 	}
 	s, err := Open(context.Background(), d, Options{Version: "test", Log: testLog{t}})
 	if err != nil {
