@@ -154,7 +154,7 @@ func (t *Target) confirm(ctx context.Context, now time.Time, a anchor.Attempt, r
 	delete(t.cheap, a.Ref)
 	delete(t.refusals, a.Ref)
 	delete(t.taken, a.Set())
-	t.log.Info("a transaction is mined", "transaction", a.Ref, "height", h.Number, "epoch", a.Head.Epoch, "size", a.Head.Size)
+	t.log.Info("a transaction is mined", "transaction", a.Ref, "height", int64(h.Number), "epoch", a.Head.Epoch, "size", a.Head.Size)
 	return nil
 }
 

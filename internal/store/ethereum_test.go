@@ -162,3 +162,45 @@ func TestEthereumForgets(t *testing.T) {
 		}
 	})
 }
+
+// Ethereum confirms no stamp, so no notice says that it did.
+func TestEthereumTellsNobody(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		ctx, now := t.Context(), epoch0
+		db := open(Options{})
+		if err := db.SaveStatus(ctx, now, anchor.Status{Target: "chain"}); err != nil {
+			t.Fatal(err)
+		}
+		appendTip(t, db, 1)
+		head, err := db.Head(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.SaveAttempt(ctx, now, anchor.Attempt{Target: "chain", Purpose: anchor.PurposeLog, Head: head, Uses: []string{"nonce/0"}, Raw: []byte{1}, Ref: "ref"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Confirm(ctx, now, "chain", logtree.Attestation{Target: "chain", Kind: logtree.Ethereum, Head: head, Proof: []byte{1}, Height: 2, BlockTime: now, Ref: "ref"}, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := db.Settle(ctx, now, "chain", 3, 2); err != nil || len(got) != 1 {
+			t.Fatalf("%d count, %v", len(got), err)
+		}
+		for range 20 {
+			if more, err := db.Walk(ctx, now); err != nil {
+				t.Fatal(err)
+			} else if !more {
+				break
+			}
+		}
+		walks, err := db.walks(ctx)
+		if err != nil || len(walks) != 1 {
+			t.Fatal(walks, err)
+		}
+		if w := walks[0]; w.anchored != 0 || w.confirmed != 0 || w.signed != head.Size {
+			t.Errorf("told of %d anchored and %d confirmed, and of %d signed", w.anchored, w.confirmed, w.signed)
+		}
+		if wrong, err := db.CheckNotices(ctx, 10); err != nil || len(wrong) > 0 {
+			t.Errorf("fsck: %v, %v", wrong, err)
+		}
+	})
+}

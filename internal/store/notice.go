@@ -38,7 +38,7 @@ func (db *DB) Walk(ctx context.Context, now time.Time) (more bool, err error) {
 			step = func(tx tx) error { return tx.walkOn(ctx, now, w, notify.Anchored) }
 		case w.confirmed < w.counted || w.sweeping:
 			step = func(tx tx) error { return tx.walkOn(ctx, now, w, notify.Confirmed) }
-		case w.signed != w.counted:
+		case w.signed != w.attested:
 			step = func(tx tx) error { return tx.walkSigned(ctx, now, w) }
 		default:
 			continue
@@ -55,7 +55,8 @@ func (db *DB) Walk(ctx context.Context, now time.Time) (more bool, err error) {
 type walk struct {
 	target         string
 	epoch          int
-	mined, counted int64
+	mined, counted int64 // of Bitcoin, which decides how far stamps are
+	attested       int64 // counted, of any kind
 	anchored       int64
 	confirmed      int64 // with what a sweep may have told
 	signed         int64 // of signed digests
@@ -64,7 +65,8 @@ type walk struct {
 
 func (db *DB) walks(ctx context.Context) ([]walk, error) {
 	rows, err := db.query(ctx, `SELECT t.name, e.epoch,
-			COALESCE((SELECT MAX(m.size) FROM attestation m WHERE m.purpose = 'log' AND m.target = t.name AND m.epoch = e.epoch AND m.state = 0), 0),
+			COALESCE((SELECT MAX(m.size) FROM attestation m WHERE m.purpose = 'log' AND m.target = t.name AND m.epoch = e.epoch AND m.state = 0 AND m.kind = 'bitcoin'), 0),
+			COALESCE((SELECT MAX(c.size) FROM attestation c WHERE c.purpose = 'log' AND c.target = t.name AND c.epoch = e.epoch AND c.state = 1 AND c.kind = 'bitcoin'), 0),
 			COALESCE((SELECT MAX(c.size) FROM attestation c WHERE c.purpose = 'log' AND c.target = t.name AND c.epoch = e.epoch AND c.state = 1), 0),
 			COALESCE(a.size, 0), COALESCE(d.size, 0), COALESCE(d.upto, 0), COALESCE(s.size, 0)
 		FROM target t CROSS JOIN (SELECT epoch FROM epoch UNION SELECT epoch FROM head) e
@@ -80,7 +82,7 @@ func (db *DB) walks(ctx context.Context) ([]walk, error) {
 	for rows.Next() {
 		var w walk
 		var size, upto int64
-		if err := rows.Scan(&w.target, &w.epoch, &w.mined, &w.counted, &w.anchored, &size, &upto, &w.signed); err != nil {
+		if err := rows.Scan(&w.target, &w.epoch, &w.mined, &w.counted, &w.attested, &w.anchored, &size, &upto, &w.signed); err != nil {
 			return nil, err
 		}
 		w.confirmed, w.sweeping = max(size, upto), upto > size
