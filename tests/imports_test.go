@@ -32,6 +32,9 @@ var allowed = map[string]map[string]string{
 		"ots":         "a header is a value of the proof library",
 		"ots/headers": "it is a source, and the rules are there",
 	},
+	"ots/headers/p2p/p2ptest": {
+		"ots": "the size of a header",
+	},
 	"ots/signedmsg": {},
 	"api":           {},
 	"cmd/datestone": {

@@ -41,7 +41,7 @@ func TestDamagedCache(t *testing.T) {
 				}
 				f := newFake(raw)
 				want(t, source(t, cfg, f), raw)
-				if _, served := f.counts(); served != 2500 {
+				if _, served := f.Counts(); served != 2500 {
 					t.Errorf("%d headers were fetched", served)
 				}
 				if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, b) {

@@ -14,12 +14,13 @@ import (
 	"github.com/datestone/datestone/internal/testnode"
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers"
+	"github.com/datestone/datestone/ots/headers/p2p/p2ptest"
 )
 
 // The beginning of the real chain, with the real checkpoint at block 11111.
 func TestBelowTheCheckpoint(t *testing.T) {
 	raw := testnode.MainnetHeaders(t)
-	mainnet := func() *fake { return fakeOf(&chaincfg.MainNetParams, raw) }
+	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Dir: t.TempDir()}
 		get := func(s *Source, height uint64) {
@@ -33,7 +34,7 @@ func TestBelowTheCheckpoint(t *testing.T) {
 		for _, height := range []uint64{5000, 0, 1, 11111} {
 			get(s, height)
 		}
-		if _, served := f.counts(); served != 11111 {
+		if _, served := f.Counts(); served != 11111 {
 			t.Errorf("%d headers were fetched", served)
 		}
 		// Of a chain that ends before the last checkpoint nothing else is believed.
@@ -45,15 +46,15 @@ func TestBelowTheCheckpoint(t *testing.T) {
 
 		// A liar who changes one header, and one who leaves in the middle.
 		changed := mainnet()
-		changed.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
-			if asked, _ := changed.counts(); asked == 2 {
+		changed.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+			if asked, _ := changed.Counts(); asked == 2 {
 				hs[7].MerkleRoot[0]++
 			}
 			return hs
 		}
 		gone := mainnet()
-		gone.answer = func(c net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
-			if asked, _ := gone.counts(); asked == 3 {
+		gone.Answer = func(c net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+			if asked, _ := gone.Counts(); asked == 3 {
 				go silence(c)
 				return nil
 			}
@@ -65,10 +66,10 @@ func TestBelowTheCheckpoint(t *testing.T) {
 		if st := s.state; len(st.Dropped) != 2 || !strings.Contains(st.Dropped[0].Reason, "proof of work") {
 			t.Errorf("%+v", st)
 		}
-		if _, served := last.counts(); served != 11111-4000 {
+		if _, served := last.Counts(); served != 11111-4000 {
 			t.Errorf("%d headers were fetched from the last peer", served)
 		}
-		short := fakeOf(&chaincfg.MainNetParams, raw[:9000*ots.HeaderSize])
+		short := p2ptest.New(&chaincfg.MainNetParams, raw[:9000*ots.HeaderSize])
 		if _, err := source(t, Config{Network: headers.Mainnet}, short).Header(t.Context(), 5000); !errors.Is(err, headers.ErrUnreachable) {
 			t.Errorf("from a peer whose chain is shorter: %v", err)
 		}
@@ -82,7 +83,7 @@ func TestAboveTheCheckpoint(t *testing.T) {
 		s.pins, s.base = s.pins[:2], 0
 		return s
 	}
-	mainnet := func() *fake { return fakeOf(&chaincfg.MainNetParams, raw) }
+	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Agree: 1}
 		want(t, early(source(t, cfg, mainnet())), raw)
@@ -91,7 +92,7 @@ func TestAboveTheCheckpoint(t *testing.T) {
 		for _, height := range []int{1, 11110, 11111, 11112, 12096, 14112, 14131} {
 			liar := bytes.Clone(raw)
 			liar[height*ots.HeaderSize+40]++
-			s := early(source(t, cfg, fakeOf(&chaincfg.MainNetParams, liar), mainnet()))
+			s := early(source(t, cfg, p2ptest.New(&chaincfg.MainNetParams, liar), mainnet()))
 			want(t, s, raw)
 			if st := s.State(); len(st.Dropped) != 1 {
 				t.Errorf("block %d: %+v", height, st)

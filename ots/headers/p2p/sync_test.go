@@ -13,6 +13,7 @@ import (
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers"
+	"github.com/datestone/datestone/ots/headers/p2p/p2ptest"
 )
 
 func TestSync(t *testing.T) {
@@ -37,11 +38,11 @@ func TestSync(t *testing.T) {
 		f := newFake(blocks(4510))
 		s = source(t, cfg, f)
 		want(t, s, blocks(4510))
-		if asked, served := f.counts(); asked != 1 || served > 10+freshHeight+slack {
+		if asked, served := f.Counts(); asked != 1 || served > 10+freshHeight+slack {
 			t.Errorf("%d headers were fetched in %d answers", served, asked)
 		}
 		// What is known is good for a while.
-		f.set(blocks(4511))
+		f.Set(blocks(4511))
 		want(t, s, blocks(4510))
 		time.Sleep(remember + time.Second)
 		want(t, s, blocks(4511))
@@ -63,25 +64,25 @@ func TestFaults(t *testing.T) {
 	raw := blocks(4500)
 	tests := []struct {
 		name   string
-		make   func(*fake)
+		make   func(*p2ptest.Node)
 		reason string
 	}{
-		{"closes at once", func(f *fake) { f.meet = func(net.Conn) {} }, "closed"},
-		{"silent", func(f *fake) { f.meet = silence }, "slow"},
-		{"no message", func(f *fake) {
-			f.meet = func(c net.Conn) {
+		{"closes at once", func(f *p2ptest.Node) { f.Meet = func(net.Conn) {} }, "closed"},
+		{"silent", func(f *p2ptest.Node) { f.Meet = silence }, "slow"},
+		{"no message", func(f *p2ptest.Node) {
+			f.Meet = func(c net.Conn) {
 				go silence(c)
 				c.Write([]byte(strings.Repeat("HTTP/1.1 400 Bad Request\r\n", 10)))
 			}
 		}, "no message"},
-		{"other network", func(f *fake) {
-			f.meet = func(c net.Conn) {
+		{"other network", func(f *p2ptest.Node) {
+			f.Meet = func(c net.Conn) {
 				go silence(c)
 				wire.WriteMessage(c, wire.NewMsgVerAck(), wire.ProtocolVersion, wire.MainNet)
 			}
 		}, "another network"},
-		{"drips", func(f *fake) {
-			f.meet = func(c net.Conn) {
+		{"drips", func(f *p2ptest.Node) {
+			f.Meet = func(c net.Conn) {
 				go silence(c)
 				for {
 					time.Sleep(time.Second)
@@ -91,88 +92,88 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		}, "slow"},
-		{"old", func(f *fake) { f.version = 209 }, "too old"},
-		{"no answer", func(f *fake) {
-			f.answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader { silence(c); return nil }
+		{"old", func(f *p2ptest.Node) { f.Version = 209 }, "too old"},
+		{"no answer", func(f *p2ptest.Node) {
+			f.Answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader { silence(c); return nil }
 		}, "slow"},
-		{"hangs up", func(f *fake) {
-			f.answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader { go silence(c); return nil }
+		{"hangs up", func(f *p2ptest.Node) {
+			f.Answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader { go silence(c); return nil }
 		}, "closed"},
-		{"slow answers", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"slow answers", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				time.Sleep(DefaultTimeout - 2*time.Second)
 				return hs
 			}
 		}, "slow"},
-		{"chatter", func(f *fake) {
-			f.answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader {
+		{"chatter", func(f *p2ptest.Node) {
+			f.Answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader {
 				go silence(c)
 				inv := wire.NewMsgInv()
 				for range 50000 {
 					inv.AddInvVect(&wire.InvVect{})
 				}
-				for f.send(c, inv) == nil {
+				for f.Send(c, inv) == nil {
 				}
 				return nil
 			}
 		}, "more than"},
-		{"pings for ever", func(f *fake) {
-			f.answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader {
+		{"pings for ever", func(f *p2ptest.Node) {
+			f.Answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader {
 				go silence(c)
-				for f.send(c, wire.NewMsgPing(1)) == nil {
+				for f.Send(c, wire.NewMsgPing(1)) == nil {
 				}
 				return nil
 			}
 		}, "more than"},
-		{"no work", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"no work", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				change(hs[len(hs)-1], false, func(*wire.BlockHeader) {})
 				return hs
 			}
 		}, "proof of work"},
-		{"other target", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"other target", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				change(hs[len(hs)-1], true, func(h *wire.BlockHeader) { h.Bits = 0x207ffffe })
 				return hs
 			}
 		}, "difficulty rule"},
-		{"easier than allowed", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"easier than allowed", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				hs[0].Bits = 0x2100ffff
 				return hs
 			}
 		}, "easier"},
-		{"too early", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"too early", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				change(hs[len(hs)-1], true, func(h *wire.BlockHeader) { h.Timestamp = h.Timestamp.Add(-time.Hour) })
 				return hs
 			}
 		}, "median"},
-		{"too late", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"too late", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				change(hs[len(hs)-1], true, func(h *wire.BlockHeader) { h.Timestamp = now.Add(maxAhead + time.Second) })
 				return hs
 			}
 		}, "clock"},
-		{"broken link", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader { return append(hs[:5], hs[6:]...) }
+		{"broken link", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader { return append(hs[:5], hs[6:]...) }
 		}, "does not follow"},
-		{"follows nothing", func(f *fake) {
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader { return hs[1:] }
+		{"follows nothing", func(f *p2ptest.Node) {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader { return hs[1:] }
 		}, "follow none"},
-		{"the same for ever", func(f *fake) {
+		{"the same for ever", func(f *p2ptest.Node) {
 			var first []*wire.BlockHeader
-			f.answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+			f.Answer = func(_ net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				if first == nil {
 					first = hs
 				}
 				return first
 			}
 		}, "again and again"},
-		{"too many", func(f *fake) {
-			f.answer = func(c net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
+		{"too many", func(f *p2ptest.Node) {
+			f.Answer = func(c net.Conn, hs []*wire.BlockHeader) []*wire.BlockHeader {
 				go silence(c)
-				wire.WriteMessage(c, &tooMany{}, wire.ProtocolVersion, f.magic)
+				wire.WriteMessage(c, &tooMany{}, wire.ProtocolVersion, wire.TestNet)
 				return nil
 			}
 		}, "no message"},
@@ -222,7 +223,7 @@ func TestMostWork(t *testing.T) {
 	right, wrong := blocks(2300), blocks(2200, 150, 9)
 	synctest.Test(t, func(t *testing.T) {
 		for _, order := range []string{"wwwr", "rwww", "wwrw"} {
-			var peers []*fake
+			var peers []*p2ptest.Node
 			for _, p := range order {
 				peers = append(peers, newFake(map[rune][]byte{'r': right, 'w': wrong}[p]))
 			}
@@ -265,7 +266,7 @@ func TestReorganizations(t *testing.T) {
 		// And what is kept is the new chain.
 		f := newFake(replaced)
 		want(t, source(t, cfg, f), replaced)
-		if _, served := f.counts(); served > 20 {
+		if _, served := f.Counts(); served > 20 {
 			t.Errorf("%d headers were fetched", served)
 		}
 		// The one with less work does not come back.
@@ -277,9 +278,9 @@ func TestReorganizations(t *testing.T) {
 		for _, fork := range []int{0, 1000, 1999, 2000, 2001, 3999} {
 			other := blocks(4400, fork, 8)
 			f := newFake(old)
-			f.every = func() {
-				if asked, _ := f.counts(); asked == 2 {
-					f.set(other)
+			f.Every = func() {
+				if asked, _ := f.Counts(); asked == 2 {
+					f.Set(other)
 				}
 			}
 			want(t, source(t, Config{}, f), other)
