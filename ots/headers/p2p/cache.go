@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/datestone/datestone/ots"
@@ -74,6 +75,7 @@ func (s *Source) read(c *chain) error {
 	if err != nil {
 		return err
 	}
+	c.raw = slices.Grow(c.raw, int(size))
 	now := s.cfg.Now()
 	part := make([]byte, 1024*ots.HeaderSize)
 	for size > 0 {

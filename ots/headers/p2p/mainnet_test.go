@@ -86,7 +86,11 @@ func TestAboveTheCheckpoint(t *testing.T) {
 	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Agree: 1}
-		want(t, early(source(t, cfg, mainnet())), raw)
+		s := early(source(t, cfg, mainnet()))
+		want(t, s, raw)
+		if u := strings.Join(s.Unchecked(), "; "); !strings.Contains(u, "up to 11111, but for their link") || !strings.Contains(u, "the last block that the peers have is of 2009-") {
+			t.Errorf("unchecked: %s", u)
+		}
 
 		// Each liar changes what one header says; none has the work.
 		for _, height := range []int{1, 11110, 11111, 11112, 12096, 14112, 14131} {
@@ -101,7 +105,7 @@ func TestAboveTheCheckpoint(t *testing.T) {
 
 		// A chain that leaves the right one below the checkpoint is refused though each header has its
 		// work, and so is a checkpoint that is another block.
-		s := early(source(t, cfg, mainnet()))
+		s = early(source(t, cfg, mainnet()))
 		want(t, s, raw)
 		if _, err := s.open.branch(11110); !errors.Is(err, errLow) {
 			t.Errorf("a branch below the checkpoint: %v", err)

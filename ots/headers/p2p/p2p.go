@@ -72,6 +72,7 @@ type State struct {
 	Agreeing int // that showed the chain which is taken for the best
 	Tip      uint64
 	TipHash  string
+	TipTime  time.Time
 	Dropped  []Dropped
 }
 
@@ -103,7 +104,11 @@ type Source struct {
 	shown State
 }
 
-const remember = time.Minute
+const (
+	remember = time.Minute
+	// current is how old the last block of a chain that goes on may be; one comes every ten minutes or so.
+	current = 24 * time.Hour
+)
 
 // New makes a source. It contacts nobody yet.
 func New(cfg Config) (*Source, error) {
@@ -186,6 +191,9 @@ func (s *Source) Unchecked() []string {
 	out := []string{"that the peers did not together hide a chain with more work"}
 	if n := len(s.pins) - 1; n > 0 {
 		out = append(out, fmt.Sprintf("the blocks up to %d, but for their link to the checkpoints of this program", s.pins[n].height))
+	}
+	if st := s.State(); st.Tip > 0 && !s.cfg.Network.Test() && s.cfg.Now().Sub(st.TipTime) > current {
+		out = append(out, fmt.Sprintf("whether the chain went on: the last block that the peers have is of %s", st.TipTime.Format(time.DateOnly)))
 	}
 	if s.cfg.Network == headers.Signet {
 		out = append(out, "whether signet's signers made the blocks: headers do not show it")

@@ -49,7 +49,7 @@ func (s *Source) sync(ctx context.Context) error {
 		return err
 	}
 	var views []view
-	s.state.Dropped = nil
+	s.state = State{}
 	for addr, connected := range s.connected(ctx, addrs) {
 		before := c.hash(c.tip())
 		v, err := s.follow(ctx, connected, c, now)
@@ -81,7 +81,7 @@ func (s *Source) sync(ctx context.Context) error {
 		return s.nobody(fmt.Sprintf("%d of the %d peers that answered agree on the chain with the most work, %d are needed",
 			s.state.Agreeing, len(views), s.cfg.Agree))
 	}
-	s.state.Tip, s.state.TipHash = c.tip(), headers.HashString(c.hash(c.tip()))
+	s.state.Tip, s.state.TipHash, s.state.TipTime = c.tip(), headers.HashString(c.hash(c.tip())), time.Unix(timeOf(c.at(c.tip())), 0).UTC()
 	return nil
 }
 
