@@ -109,7 +109,7 @@ func (c *Chain) attestation(b *wire.MsgBlock, ids []chainhash.Hash, i int, heigh
 	if err != nil {
 		return logtree.Attestation{}, fmt.Errorf("writing the path: %w", err)
 	}
-	return logtree.Attestation{Kind: logtree.Bitcoin, Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
+	return logtree.Attestation{Kind: c.kind, Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
 }
 
 // merklePath appends to path the way from transaction i to the root of Bitcoin's tree, in which the

@@ -12,6 +12,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -21,6 +22,7 @@ type Chain struct {
 	unit     string // the smallest amount
 	table    string // of the configuration
 	networks map[string]network
+	kind     logtree.Kind
 	attest   func(height uint64) ots.Attestation
 	// dust is the smallest change that is made: what nodes relay to either kind of script.
 	dust   int64
@@ -44,7 +46,7 @@ type network struct {
 
 // Bitcoin is the chain that settings are for that name none.
 var Bitcoin = &Chain{
-	name: "Bitcoin", unit: "satoshi", table: "bitcoin", attest: ots.BitcoinAttestation,
+	name: "Bitcoin", unit: "satoshi", table: "bitcoin", kind: logtree.Bitcoin, attest: ots.BitcoinAttestation,
 	dust: 330, supply: 21e14, confirmations: 6, confTarget: 12,
 	networks: map[string]network{
 		"mainnet":  bitcoinNetwork(&chaincfg.MainNetParams, "8332", false),
@@ -57,7 +59,7 @@ var Bitcoin = &Chain{
 // Litecoin has a block every 2.5 minutes, so four times as many blocks are as long a time. Its nodes call ten times
 // as much dust.
 var Litecoin = &Chain{
-	name: "Litecoin", unit: "litoshi", table: "litecoin", attest: ots.LitecoinAttestation,
+	name: "Litecoin", unit: "litoshi", table: "litecoin", kind: logtree.Litecoin, attest: ots.LitecoinAttestation,
 	dust: 3300, supply: 84e14, extension: true, confirmations: 24, confTarget: 48,
 	networks: map[string]network{
 		"mainnet": litecoinNetwork(chaincfg.MainNetParams, 0xdbb6c0fb, "ltc", 2, 0x30, 0x32, "9332", false,
@@ -110,6 +112,20 @@ func (c *Chain) names() string {
 	})
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// Blocks are the defaults of the settings confirmations and conf_target.
+func (c *Chain) Blocks() (confirmations, confTarget int) { return c.confirmations, c.confTarget }
+
+// Unit is the smallest amount.
+func (c *Chain) Unit() string { return c.unit }
+
+// statusUnit is the unit that a status names, where it is not the usual one.
+func (c *Chain) statusUnit() string {
+	if c == Bitcoin {
+		return ""
+	}
+	return c.unit
 }
 
 // complete fills in the defaults and refuses what cannot be.

@@ -12,11 +12,12 @@ type Config struct {
 	// Chain is the chain; nil is Bitcoin.
 	Chain *Chain `toml:"-"`
 
-	// Network is mainnet, testnet4, signet or regtest. Required: money depends on it.
+	// Network is mainnet, testnet4, signet or regtest; of Litecoin mainnet, testnet or regtest. Required:
+	// money depends on it.
 	Network string `toml:"network"`
 
 	// RPCURL is the address of the node's RPC, for example http://127.0.0.1:8332. Bitcoin Core and
-	// btcd are known to work. Default: 127.0.0.1 and the network's usual port.
+	// btcd are known to work, for Litecoin Litecoin Core. Default: 127.0.0.1 and the network's usual port.
 	RPCURL string `toml:"rpc_url"`
 	// RPCUser and RPCPassword let us in.
 	RPCUser     string `toml:"rpc_user"`

@@ -141,7 +141,7 @@ const (
 func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, error) {
 	s := anchor.Status{
 		Network: t.config.Network, TestNetwork: t.net.test, Height: -1, NodeHeight: t.nodeHeight,
-		Confirmations: t.config.Confirmations, Address: t.wallet.address(), FeeRate: t.rates.want.perByte(),
+		Unit: t.net.chain.statusUnit(), Confirmations: t.config.Confirmations, Address: t.wallet.address(), FeeRate: t.rates.want.perByte(),
 	}
 	chain, err := t.store.Chain(ctx, t.name)
 	if err != nil || !chain.Followed {
