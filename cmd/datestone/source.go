@@ -26,10 +26,15 @@ type sourceFlags struct {
 	Cache   string   `placeholder:"FOLDER" help:"With --p2p: where headers are kept. Default: datestone/headers in the user's cache folder." group:"src"`
 	NoCache bool     `help:"With --p2p: keep no headers." group:"src"`
 
+	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"src"`
+	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"src"`
+
 	BtcTestnet  bool `xor:"net" help:"Proofs are of the test network testnet3, not of Bitcoin." group:"net"`
 	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
 	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`
 	BtcRegtest  bool `xor:"net" help:"The same for a regtest chain." group:"net"`
+	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"net"`
+	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"net"`
 }
 
 func (f *sourceFlags) network() *headers.Network {
@@ -44,6 +49,41 @@ func (f *sourceFlags) network() *headers.Network {
 		return headers.Regtest
 	}
 	return headers.Mainnet
+}
+
+func (f *sourceFlags) litecoinNetwork() *headers.Network {
+	switch {
+	case f.LtcTestnet:
+		return headers.LitecoinTestnet
+	case f.LtcRegtest:
+		return headers.LitecoinRegtest
+	}
+	return headers.LitecoinMainnet
+}
+
+// testNetwork says whether proofs are of a network without value.
+func (f *sourceFlags) testNetwork() bool { return f.network().Test() || f.litecoinNetwork().Test() }
+
+// litecoin makes the source of Litecoin's headers, or nil when no node is named.
+func (a *app) litecoin() (headers.Source, error) {
+	if a.LitecoinNode == "" {
+		if a.LitecoinCookie != "" || a.LtcTestnet || a.LtcRegtest {
+			return nil, usagef("add --litecoin-node URL", "--litecoin-cookie and the --ltc- options go with --litecoin-node")
+		}
+		return nil, nil
+	}
+	cfg := headers.NodeConfig{URL: a.LitecoinNode, Cookie: a.LitecoinCookie}
+	if !strings.Contains(cfg.URL, "://") {
+		cfg.URL = "http://" + cfg.URL
+	}
+	if a.socks5 != "" {
+		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
+	}
+	s, err := headers.NewNode(a.litecoinNetwork(), cfg)
+	if err != nil {
+		return nil, usage(err, "such as --litecoin-node http://user:password@127.0.0.1:9332")
+	}
+	return s, nil
 }
 
 // errNoBitcoin says that --no-bitcoin was given.
@@ -130,6 +170,17 @@ func isLocal(host string) bool {
 // sourceHint says what to do about a source that failed.
 func (a *app) sourceHint(err error) string {
 	switch {
+	case errors.Is(err, headers.ErrWrongNetwork) && strings.Contains(err.Error(), "the Litecoin node is "):
+		for _, n := range headers.LitecoinNetworks {
+			if !strings.Contains(err.Error(), "is on "+n.String()+",") {
+				continue
+			}
+			if n == headers.LitecoinMainnet {
+				return "leave the --ltc- option away"
+			}
+			return "add --ltc-" + n.Name
+		}
+		return "name it with --litecoin-node"
 	case a.P2P && (errors.Is(err, headers.ErrWrongNetwork) || errors.Is(err, headers.ErrUnreachable)):
 		return a.p2pHint()
 	case errors.Is(err, headers.ErrWrongNetwork):

@@ -110,6 +110,9 @@ func (f *File) ready(ctx context.Context) error {
 }
 
 func (f *File) read(ctx context.Context) error {
+	if f.net.scrypt {
+		return fmt.Errorf("%w: a headers file of %v cannot be checked: ask a node", ErrWrongNetwork, f.net)
+	}
 	file, err := os.Open(f.path)
 	if err != nil {
 		return err

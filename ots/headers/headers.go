@@ -32,6 +32,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/datestone/datestone/ots"
 )
@@ -64,7 +65,7 @@ var (
 // maxHeight bounds heights before they go into a request: 320 years of blocks.
 const maxHeight = 1 << 24
 
-// Network is one of Bitcoin's networks.
+// Network is one of the networks of Bitcoin or Litecoin.
 type Network struct {
 	// Name as Bitcoin Core's -chain has it, with "testnet3" for its "test".
 	Name string
@@ -80,6 +81,7 @@ type Network struct {
 	limitBits uint32
 	rule      rule
 	floors    []floor
+	scrypt    bool // the proof of work is Litecoin's
 }
 
 // The networks.
@@ -96,20 +98,25 @@ var (
 		Genesis: "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"}
 )
 
-// Networks lists them all.
+// Networks lists those of Bitcoin.
 var Networks = []*Network{Mainnet, Testnet3, Testnet4, Signet, Regtest}
 
-func (n *Network) String() string { return n.Name }
+func (n *Network) String() string {
+	if n.scrypt {
+		return n.Chain() + " " + n.Name
+	}
+	return n.Name
+}
 
 // Test says that the network's coins, and so its proofs, are worth nothing.
-func (n *Network) Test() bool { return n != Mainnet }
+func (n *Network) Test() bool { return n != Mainnet && n != LitecoinMainnet }
 
 // checkGenesis compares the hash of block 0 that a source names with the network's.
 func (n *Network) checkGenesis(hash, source string) error {
 	if hash == n.Genesis {
 		return nil
 	}
-	for _, other := range Networks {
+	for _, other := range slices.Concat(Networks, LitecoinNetworks) {
 		if hash == other.Genesis {
 			return fmt.Errorf("%w: %s is on %s, not %s", ErrWrongNetwork, source, other, n)
 		}

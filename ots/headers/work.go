@@ -45,7 +45,11 @@ func HashString(h [32]byte) string {
 // its hash meets the target. Errors match [ErrBadHeader].
 func (n *Network) CheckWork(height uint64, h ots.Header) error {
 	c := workCheck{net: n}
-	return c.check(height, h.Bits, h.Hash())
+	hash, err := n.workHash(h)
+	if err != nil {
+		return err
+	}
+	return c.check(height, h.Bits, hash)
 }
 
 // workCheck checks the work of headers in turn and remembers the last target: the next
