@@ -22,20 +22,21 @@ const (
 
 // Proof is what is known of a commitment.
 type Proof struct {
+	// State says how far the commitment has come in Bitcoin.
 	State State
-	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, when
-	// State is Confirmed.
+	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, with all that is
+	// attested so far. It is empty while nothing is, and never when State is Confirmed.
 	Timestamp []byte
 	// Ref names the transaction when State is Mined.
 	Ref string
-	// Deep: the first attestation is more than DeepBlocks deep, so that the answer will not change
+	// Deep: the first attestation of Bitcoin is more than DeepBlocks deep, so that the answer will not change
 	// but for branches that come to it.
 	Deep bool
 }
 
-// Proof finds the proof of a commitment, which is an entry of the log. It returns ErrUnknown for
-// what the log does not have.
-func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) {
+// Proof finds the proof of a commitment, which is an entry of the log. dubious asks for attestations of Ethereum as
+// well, which some clients cannot read. It returns ErrUnknown for what the log does not have.
+func (c *Calendar) Proof(ctx context.Context, commitment []byte, dubious bool) (Proof, error) {
 	if len(commitment) != logtree.EntrySize {
 		return Proof{}, ErrUnknown
 	}
@@ -49,16 +50,22 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 		return Proof{}, err
 	}
 	var p Proof
-	for _, a := range attestations {
-		switch {
-		case a.State == logtree.Mined && p.State == Pending:
-			p.State, p.Ref = Mined, a.Ref
-		case a.State == logtree.Counted:
+	for _, bitcoin := range []bool{true, false} { // others have the room that is left
+		for _, a := range attestations {
+			if (a.Kind == logtree.Bitcoin) != bitcoin || a.Kind == logtree.Ethereum && !dubious {
+				continue
+			}
+			if bitcoin {
+				p.note(a)
+			}
+			if a.State != logtree.Counted {
+				continue
+			}
 			path, err := nodes.Inclusion(a.Head, e)
 			if err != nil {
 				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
 			}
-			if err := p.add(append(path.Bytes(), a.Proof...), a); err != nil {
+			if err := p.add(append(path.Bytes(), a.Proof...)); err != nil {
 				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
 			}
 		}
@@ -66,10 +73,20 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 	return p, nil
 }
 
+// note draws the conclusion from an attestation of Bitcoin.
+func (p *Proof) note(a logtree.Attestation) {
+	switch {
+	case a.State == logtree.Mined && p.State == Pending:
+		p.State, p.Ref = Mined, a.Ref
+	case a.State == logtree.Counted && p.State != Confirmed:
+		p.State, p.Ref, p.Deep = Confirmed, "", a.Depth() > DeepBlocks
+	}
+}
+
 // add puts a branch into the proof: the first as it is, others while the whole stays within MaxProof.
-func (p *Proof) add(branch []byte, a logtree.Attestation) error {
-	if p.State != Confirmed {
-		*p = Proof{State: Confirmed, Timestamp: branch, Deep: a.Depth() > DeepBlocks}
+func (p *Proof) add(branch []byte) error {
+	if p.Timestamp == nil {
+		p.Timestamp = branch
 		return nil
 	}
 	t, err := ots.ParseTimestamp(p.Timestamp, logtree.EntrySize)
