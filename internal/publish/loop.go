@@ -70,6 +70,7 @@ type Options struct {
 	Name     string // of the target
 	Every    string // the period in words
 	Period   Period
+	Paper    string // what the paper is called
 	Title    string
 	Service  string
 	Explains string
@@ -217,7 +218,7 @@ func (l *Loop) Make(now time.Time, head logtree.Head) (*Publication, error) {
 	if err := n.Check(); err != nil {
 		return nil, err
 	}
-	p := &Publication{UID: account.NewID(), Target: l.options.Name, Notice: n, Head: head, Text: n.Text(), Created: now}
+	p := &Publication{UID: account.NewID(), Target: l.options.Name, Paper: l.options.Paper, Notice: n, Head: head, Text: n.Text(), Created: now}
 	p.Deliveries = l.Fresh(now)
 	return p, nil
 }

@@ -116,7 +116,7 @@ type Explanation struct {
 	Root   string   `json:"root"`    // where they end
 	Notice []string `json:"printed"` // the six lines on the paper
 	Text   string   `json:"notice"`  // all of it
-	Name   string   `json:"name"`    // its title
+	Paper  string   `json:"paper"`   // what it is called
 	Issue  string   `json:"issue"`   // the date of the paper
 	Page   string   `json:"page,omitempty"`
 	URL    string   `json:"url,omitempty"`
@@ -127,7 +127,7 @@ func (s Shown) Explain() Explanation {
 	root := s.Notice.Root
 	return Explanation{
 		Digest: hex.EncodeToString(s.Digest[:]), Steps: s.Steps(), Root: hex.EncodeToString(root.Hash[:]),
-		Notice: root.Lines(), Text: s.Text, Name: s.Notice.Heading(), Issue: s.Place.Issue, Page: s.Place.Page, URL: s.Place.URL,
+		Notice: root.Lines(), Text: s.Text, Paper: s.Paper, Issue: s.Place.Issue, Page: s.Place.Page, URL: s.Place.URL,
 	}
 }
 
@@ -143,7 +143,7 @@ func (s Shown) JSON() ([]byte, error) {
 
 // Where says in a line where it appeared.
 func (s Shown) Where() string {
-	text := fmt.Sprintf("%s, issue of %s", s.Notice.Heading(), s.Place.Issue)
+	text := fmt.Sprintf("%s, issue of %s", s.Paper, s.Place.Issue)
 	if s.Place.Page != "" {
 		text += ", page " + s.Place.Page
 	}

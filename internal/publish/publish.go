@@ -29,6 +29,7 @@ type Publication struct {
 	ID      int64
 	UID     account.ID // names it in mail and requests
 	Target  string
+	Paper   string // what the paper is called
 	Period  string // unique with the target and the root's purpose
 	Notice  Notice
 	Head    logtree.Head // of a root with PurposeLog

@@ -105,7 +105,7 @@ func (r *rig) loop() *publish.Loop {
 		r.Fatal(err)
 	}
 	return publish.New(r, publish.Options{
-		Name: target, Every: "weekly monday 09:00", Period: period, Title: "Datestone im Südkurier", Service: "https://stamps.test", Explains: "https://stamps.test/publications",
+		Name: target, Every: "weekly monday 09:00", Period: period, Paper: "Südkurier", Title: "Datestone im Südkurier", Service: "https://stamps.test", Explains: "https://stamps.test/publications",
 		Language: publish.German, Senders: r.senders, Log: slog.New(slog.DiscardHandler),
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -120,6 +121,8 @@ type Config struct {
 	Plans account.Plans `toml:"plans"`
 
 	Bitcoin bitcoin.Config `toml:"bitcoin"`
+
+	Publication publish.Config `toml:"publication"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -145,6 +148,7 @@ func Defaults() Config {
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
+		Publication:         publish.DefaultConfig(),
 	}
 }
 
@@ -247,6 +251,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if err := c.checkNotices(); err != nil {
+		return err
+	}
+	if err := c.checkPublication(); err != nil {
 		return err
 	}
 	return c.checkTargets()

@@ -34,6 +34,9 @@ func (c Config) builders(log *slog.Logger) map[string]builder {
 			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
 		}
 	}
+	if c.Publication.Configured() {
+		all[publicationName] = c.publicationBuilder(log)
+	}
 	return all
 }
 

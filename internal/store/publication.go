@@ -71,9 +71,9 @@ func (db *DB) AddPublication(ctx context.Context, p *publish.Publication) error 
 
 func (t tx) addPublication(ctx context.Context, p *publish.Publication) error {
 	n, r := p.Notice, p.Notice.Root
-	if err := t.row(ctx, `INSERT INTO publication (uid, target, purpose, period, name, day, epoch, size, root, title, service, explains, language, text, created)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id`,
-		p.UID[:], p.Target, r.Purpose, p.Period, r.Name, r.Date, p.Head.Epoch, p.Head.Size, r.Hash[:],
+	if err := t.row(ctx, `INSERT INTO publication (uid, target, paper, purpose, period, name, day, epoch, size, root, title, service, explains, language, text, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id`,
+		p.UID[:], p.Target, p.Paper, r.Purpose, p.Period, r.Name, r.Date, p.Head.Epoch, p.Head.Size, r.Hash[:],
 		n.Title, n.Service, n.Explains, string(n.Language), p.Text, micros(p.Created)).Scan(&p.ID); err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (db *DB) Printed(ctx context.Context, p logtree.Position, limit int) ([]pub
 
 // publications reads whole publications, in an order that keeps the rows of each together.
 func (db *DB) publications(ctx context.Context, which string, args ...any) ([]publish.Publication, error) {
-	rows, err := db.query(ctx, `SELECT p.id, p.uid, p.target, p.purpose, p.period, p.name, p.day, p.epoch, p.size, p.root, p.title, p.service, p.explains,
+	rows, err := db.query(ctx, `SELECT p.id, p.uid, p.target, p.paper, p.purpose, p.period, p.name, p.day, p.epoch, p.size, p.root, p.title, p.service, p.explains,
 			p.language, p.text, p.created, COALESCE(d.channel, ''), COALESCE(d.state, 0), COALESCE(d.due, 0), COALESCE(d.tries, 0), COALESCE(d.tried, 0),
 			COALESCE(d.code, ''), COALESCE(d.error, ''), COALESCE(w.issue, ''), COALESCE(w.page, ''), COALESCE(w.url, ''), COALESCE(w.confirmer, ''), COALESCE(w.confirmed, 0)
 		FROM publication p LEFT JOIN publication_delivery d ON d.publication = p.id LEFT JOIN publication_place w ON w.publication = p.id AND w.withdrawn = 0 `+which+`, d.channel`, args...)
@@ -274,7 +274,7 @@ func scanPublication(rows *sql.Rows) (p publish.Publication, err error) {
 	var d publish.Delivery
 	var w publish.Place
 	n := &p.Notice
-	if err := rows.Scan(&p.ID, &uid, &p.Target, &n.Root.Purpose, &p.Period, &n.Root.Name, &n.Root.Date, &p.Head.Epoch, &p.Head.Size, &root, &n.Title, &n.Service, &n.Explains,
+	if err := rows.Scan(&p.ID, &uid, &p.Target, &p.Paper, &n.Root.Purpose, &p.Period, &n.Root.Name, &n.Root.Date, &p.Head.Epoch, &p.Head.Size, &root, &n.Title, &n.Service, &n.Explains,
 		&language, &p.Text, &created, &channel, &d.State, &due, &d.Tries, &tried, &code, &d.Error, &w.Issue, &w.Page, &w.URL, &w.By, &confirmed); err != nil {
 		return p, err
 	}

@@ -1,12 +1,13 @@
 -- Roots that are printed. The words are those of 0001.
 
--- The notices. uid names one in mail and requests, period is unique for what a target prints of a purpose, and day is the
+-- The notices. uid names one in mail and requests, paper is what the paper is called, period is unique for what a target prints of a purpose, and day is the
 -- date that is printed. epoch and size are the head's, or 0 for a root that is no head of the log. text is what is
 -- printed; title, service, explains and language are what it was made of.
 CREATE TABLE publication (
 	id       {{serial}},
 	uid      {{bytes}} NOT NULL UNIQUE,
 	target   TEXT NOT NULL,
+	paper    TEXT NOT NULL,
 	purpose  TEXT NOT NULL,
 	period   TEXT NOT NULL,
 	name     TEXT NOT NULL,
