@@ -181,8 +181,12 @@ func (a *Publications) Confirm(ctx context.Context, id int64, issue, page, addre
 	if err := place.Check(now); err != nil {
 		return Published{}, err
 	}
-	if _, err := a.find(ctx, id); err != nil {
+	p, err := a.find(ctx, id)
+	if err != nil {
 		return Published{}, err
+	}
+	if issue < p.Notice.Root.Date {
+		return Published{}, fmt.Errorf("the issue of %s is older than notice %d, which was made on %s", issue, id, p.Notice.Root.Date)
 	}
 	err = a.db.ConfirmPublication(ctx, id, place)
 	if errors.Is(err, store.ErrConfirmed) {
