@@ -20,6 +20,7 @@ import (
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -28,7 +29,11 @@ import (
 type Store interface {
 	Stamps
 	Log
+	Printed
 }
+
+// Printed knows the roots that were printed, and what leads to them.
+type Printed = publish.Log
 
 // Stamps finds stamps by what a person has of them.
 type Stamps interface {
