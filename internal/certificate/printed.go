@@ -1,8 +1,11 @@
 package certificate
 
 import (
+	_ "embed"
 	"fmt"
+	"net/http"
 
+	"github.com/datestone/datestone/internal/page"
 	"github.com/datestone/datestone/internal/publish"
 )
 
@@ -45,4 +48,52 @@ func first(all []publish.Shown) *publish.Shown {
 		return nil
 	}
 	return &all[0]
+}
+
+//go:embed publications.html
+var publicationsText string
+
+var publicationsPage = page.Parse("publications", publicationsText, funcs)
+
+// publicationsPath is where printed roots are explained and listed.
+const publicationsPath = "/publications"
+
+// noticesShown is how many notices the page lists, the newest first.
+const noticesShown = 30
+
+// printedNotice is a notice on the page.
+type printedNotice struct {
+	Date, Paper, Where string
+	Lines              []string
+}
+
+func (s *Server) getPublications(w http.ResponseWriter, r *http.Request) error {
+	if err := s.admit(w, r); err != nil {
+		return err
+	}
+	all, err := s.config.Store.Publications(r.Context(), "", noticesShown)
+	if err != nil {
+		return err
+	}
+	view := struct {
+		Title       string
+		TestNetwork bool
+		Notices     []printedNotice
+	}{Title: "Printed roots"}
+	if view.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
+		return err
+	}
+	for _, p := range all {
+		n := printedNotice{Date: p.Notice.Root.Date, Paper: Visible(p.Paper), Where: "Where it appeared is not confirmed yet.", Lines: p.Notice.Root.Lines()}
+		if p.Place != nil {
+			n.Where = Visible(publish.Shown{Publication: p}.Where())
+		}
+		view.Notices = append(view.Notices, n)
+	}
+	body, err := page.Render(publicationsPage, view)
+	if err != nil {
+		return err
+	}
+	page.Secure(w.Header())
+	return page.Serve(w, r, body)
 }

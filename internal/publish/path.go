@@ -141,7 +141,7 @@ func (s Shown) JSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Where says in a line where it appeared.
+// Where says in a line where a confirmed publication appeared.
 func (s Shown) Where() string {
 	text := fmt.Sprintf("%s, issue of %s", s.Paper, s.Place.Issue)
 	if s.Place.Page != "" {
