@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/datestone/datestone/internal/account"
@@ -76,7 +77,7 @@ type Options struct {
 	Explains string
 	Language Language
 	Senders  map[Channel]Sender
-	// Poll is how often there is a look at what is due. Default 15s.
+	// Poll is how often there is a look at what is due. Default 2s.
 	Poll time.Duration
 	Log  *slog.Logger
 	Lost func(error) bool // of the lease
@@ -87,12 +88,13 @@ type Loop struct {
 	store   Store
 	options Options
 	last    anchor.Code
+	saved   anchor.Status // that was saved last
 }
 
 // New makes a loop. It starts nothing.
 func New(store Store, o Options) *Loop {
 	if o.Poll == 0 {
-		o.Poll = 15 * time.Second
+		o.Poll = 2 * time.Second
 	}
 	return &Loop{store: store, options: o}
 }
@@ -311,7 +313,17 @@ func (l *Loop) report(ctx context.Context, now time.Time, failed error) error {
 			l.options.Log.Info("target state", "target", l.options.Name, "code", s.Code)
 		}
 	}
-	return l.store.SaveStatus(ctx, now, s)
+	// What says the same is saved once in a minute: a write makes readers forget what they remember.
+	same := l.saved
+	same.Updated = s.Updated
+	if reflect.DeepEqual(same, s) && now.Sub(l.saved.Updated) >= 0 && now.Sub(l.saved.Updated) < time.Minute {
+		return nil
+	}
+	err = l.store.SaveStatus(ctx, now, s)
+	if err == nil {
+		l.saved = s
+	}
+	return err
 }
 
 // shownAtMost bounds how many notices the status looks through for one that was not delivered.
