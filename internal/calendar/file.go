@@ -3,6 +3,7 @@ package calendar
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
@@ -20,7 +21,8 @@ type Proofs interface {
 }
 
 // File is the .ots file of a kept stamp and how far its entry has come. Until the entry is confirmed the file ends in
-// the pending attestation.
+// the pending attestations of the calendars that its head was given to, or else in ours: clients ask the first on their way
+// alone.
 func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attestation, st account.Stamp) ([]byte, State, error) {
 	leaves, err := batches.BatchLeaves(ctx, st.Position)
 	if err != nil {
@@ -35,9 +37,9 @@ func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attes
 		return nil, Pending, err
 	}
 	timestamp := ots.New(path, pending)
-	if proof.State == Confirmed {
+	if len(proof.Timestamp)+len(proof.Promises) > 0 { // of which one is there at most
 		// In wire form a path is followed by the timestamp of what it leads to.
-		if timestamp, err = ots.ParseTimestamp(append(path.Bytes(), proof.Timestamp...), len(st.SHA256)); err != nil {
+		if timestamp, err = ots.ParseTimestamp(slices.Concat(path.Bytes(), proof.Timestamp, proof.Promises), len(st.SHA256)); err != nil {
 			return nil, Pending, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
 		}
 	}

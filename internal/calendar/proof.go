@@ -3,6 +3,7 @@ package calendar
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
@@ -26,6 +27,9 @@ type Proof struct {
 	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, when
 	// State is Confirmed.
 	Timestamp []byte
+	// Promises is the bare timestamp on the commitment, at most MaxProof bytes, that ends in the pending attestations of
+	// other calendars, while State is not Confirmed; nil when there is none. They can complete it without us.
+	Promises []byte
 	// Ref names the transaction when State is Mined.
 	Ref string
 	// Deep: the first attestation is more than DeepBlocks deep, so that the answer will not change
@@ -63,7 +67,37 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 			}
 		}
 	}
+	if p.State != Confirmed {
+		if p.Promises, err = c.promises(ctx, nodes, e); err != nil {
+			return Proof{}, fmt.Errorf("promises for %v: %w", e.Position(), err)
+		}
+	}
 	return p, nil
+}
+
+// promises joins what other calendars promised of heads above an entry, as far as there is room.
+func (c *Calendar) promises(ctx context.Context, nodes logtree.Reader, e logtree.Entry) ([]byte, error) {
+	all, err := c.store.Promises(ctx, e.Position())
+	if err != nil {
+		return nil, err
+	}
+	var joined Proof
+	paths := make(map[logtree.Head][]byte)
+	for _, promise := range all {
+		path, ok := paths[promise.Head]
+		if !ok {
+			inclusion, err := nodes.Inclusion(promise.Head, e)
+			if err != nil {
+				return nil, err
+			}
+			path = inclusion.Bytes()
+			paths[promise.Head] = path
+		}
+		if err := joined.add(slices.Concat(path, promise.Proof), logtree.Attestation{}); err != nil {
+			return nil, err
+		}
+	}
+	return joined.Timestamp, nil
 }
 
 // add puts a branch into the proof: the first as it is, others while the whole stays within MaxProof.

@@ -36,5 +36,14 @@ func Fsck(ctx context.Context, c Config, offline bool, progress func(done, all i
 		}
 		o.Chains[bitcoinName] = audit
 	}
+	if !offline {
+		audit, err := c.upstreamAudit(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w; check without it: datestoned fsck --offline", err)
+		}
+		if audit != nil {
+			o.Chains[upstreamName] = audit
+		}
+	}
 	return fsck.Check(ctx, db, o)
 }

@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	documents, err := apidoc.New(apidoc.Config{
-		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered("developers"),
+		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.testNetwork(), Log: s.log, Observe: numbers.answered("developers"),
 	})
 	if err != nil {
 		return nil, err
