@@ -108,7 +108,7 @@ func attestation(b *wire.MsgBlock, ids []chainhash.Hash, i int, height int64, ro
 	if err != nil {
 		return logtree.Attestation{}, fmt.Errorf("writing the path: %w", err)
 	}
-	return logtree.Attestation{Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
+	return logtree.Attestation{Kind: logtree.Bitcoin, Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
 }
 
 // merklePath appends to path the way from transaction i to the root of Bitcoin's tree, in which the

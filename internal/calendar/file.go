@@ -3,7 +3,6 @@ package calendar
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
@@ -17,13 +16,13 @@ type Batches interface {
 
 // Proofs knows the proof of an entry. Calendar is one.
 type Proofs interface {
-	Proof(ctx context.Context, commitment []byte) (Proof, error)
+	Proof(ctx context.Context, commitment []byte, dubious bool) (Proof, error)
 }
 
-// File is the .ots file of a kept stamp and how far its entry has come. Until the entry is confirmed the file ends in
-// the pending attestations of the calendars that its head was given to, or else in ours: clients ask the first on their way
-// alone.
-func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attestation, st account.Stamp) ([]byte, State, error) {
+// File is the .ots file of a kept stamp and how far its entry has come. Until the entry is confirmed the file has the
+// pending attestation, beside what others attest, or in place of it those of the calendars that its head was given to: clients
+// ask the first on their way alone. dubious is Proofs'.
+func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attestation, st account.Stamp, dubious bool) ([]byte, State, error) {
 	leaves, err := batches.BatchLeaves(ctx, st.Position)
 	if err != nil {
 		return nil, Pending, err
@@ -32,16 +31,21 @@ func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attes
 	if err != nil {
 		return nil, Pending, err
 	}
-	proof, err := proofs.Proof(ctx, entry[:])
+	proof, err := proofs.Proof(ctx, entry[:], dubious)
 	if err != nil {
 		return nil, Pending, err
 	}
 	timestamp := ots.New(path, pending)
-	if len(proof.Timestamp)+len(proof.Promises) > 0 { // of which one is there at most
+	if proof.Timestamp != nil {
 		// In wire form a path is followed by the timestamp of what it leads to.
-		if timestamp, err = ots.ParseTimestamp(slices.Concat(path.Bytes(), proof.Timestamp, proof.Promises), len(st.SHA256)); err != nil {
+		attested, err := ots.ParseTimestamp(append(path.Bytes(), proof.Timestamp...), len(st.SHA256))
+		if err != nil {
 			return nil, Pending, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
 		}
+		if proof.State != Confirmed && !proof.Promised {
+			attested.Merge(timestamp)
+		}
+		timestamp = attested
 	}
 	file, err := (&ots.File{HashOp: ots.OpSHA256, Digest: st.SHA256[:], Timestamp: timestamp}).AppendBinary(nil)
 	return file, proof.State, err

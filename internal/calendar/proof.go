@@ -3,7 +3,6 @@ package calendar
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
@@ -23,23 +22,24 @@ const (
 
 // Proof is what is known of a commitment.
 type Proof struct {
+	// State says how far the commitment has come in Bitcoin.
 	State State
-	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, when
-	// State is Confirmed.
+	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, with all that is
+	// attested so far, and until State is Confirmed with what other calendars promised. It is empty while there is
+	// nothing, and never when State is Confirmed.
 	Timestamp []byte
-	// Promises is the bare timestamp on the commitment, at most MaxProof bytes, that ends in the pending attestations of
-	// other calendars, while State is not Confirmed; nil when there is none. They can complete it without us.
-	Promises []byte
+	// Promised: Timestamp has pending attestations of other calendars, which can complete it without us.
+	Promised bool
 	// Ref names the transaction when State is Mined.
 	Ref string
-	// Deep: the first attestation is more than DeepBlocks deep, so that the answer will not change
+	// Deep: the first attestation of Bitcoin is more than DeepBlocks deep, so that the answer will not change
 	// but for branches that come to it.
 	Deep bool
 }
 
-// Proof finds the proof of a commitment, which is an entry of the log. It returns ErrUnknown for
-// what the log does not have.
-func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) {
+// Proof finds the proof of a commitment, which is an entry of the log. dubious asks for attestations of Ethereum as
+// well, which some clients cannot read. It returns ErrUnknown for what the log does not have.
+func (c *Calendar) Proof(ctx context.Context, commitment []byte, dubious bool) (Proof, error) {
 	if len(commitment) != logtree.EntrySize {
 		return Proof{}, ErrUnknown
 	}
@@ -53,57 +53,68 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte) (Proof, error) 
 		return Proof{}, err
 	}
 	var p Proof
-	for _, a := range attestations {
-		switch {
-		case a.State == logtree.Mined && p.State == Pending:
-			p.State, p.Ref = Mined, a.Ref
-		case a.State == logtree.Counted:
+	for _, bitcoin := range []bool{true, false} { // others have the room that is left
+		for _, a := range attestations {
+			if (a.Kind == logtree.Bitcoin) != bitcoin || a.Kind == logtree.Ethereum && !dubious {
+				continue
+			}
+			if bitcoin {
+				p.note(a)
+			}
+			if a.State != logtree.Counted {
+				continue
+			}
 			path, err := nodes.Inclusion(a.Head, e)
 			if err != nil {
 				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
 			}
-			if err := p.add(append(path.Bytes(), a.Proof...), a); err != nil {
+			if err := p.add(append(path.Bytes(), a.Proof...)); err != nil {
 				return Proof{}, fmt.Errorf("proof of %v by %s: %w", e.Position(), a.Target, err)
 			}
 		}
 	}
 	if p.State != Confirmed {
-		if p.Promises, err = c.promises(ctx, nodes, e); err != nil {
+		if err := c.promise(ctx, &p, nodes, e); err != nil {
 			return Proof{}, fmt.Errorf("promises for %v: %w", e.Position(), err)
 		}
 	}
 	return p, nil
 }
 
-// promises joins what other calendars promised of heads above an entry, as far as there is room.
-func (c *Calendar) promises(ctx context.Context, nodes logtree.Reader, e logtree.Entry) ([]byte, error) {
-	all, err := c.store.Promises(ctx, e.Position())
+// promise adds what other calendars promised of heads above an entry, as far as there is room.
+func (c *Calendar) promise(ctx context.Context, p *Proof, nodes logtree.Reader, e logtree.Entry) error {
+	promises, err := c.store.Promises(ctx, e.Position())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var joined Proof
-	paths := make(map[logtree.Head][]byte)
-	for _, promise := range all {
-		path, ok := paths[promise.Head]
-		if !ok {
-			inclusion, err := nodes.Inclusion(promise.Head, e)
-			if err != nil {
-				return nil, err
-			}
-			path = inclusion.Bytes()
-			paths[promise.Head] = path
+	for _, promise := range promises {
+		path, err := nodes.Inclusion(promise.Head, e)
+		if err != nil {
+			return err
 		}
-		if err := joined.add(slices.Concat(path, promise.Proof), logtree.Attestation{}); err != nil {
-			return nil, err
+		before := len(p.Timestamp)
+		if err := p.add(append(path.Bytes(), promise.Proof...)); err != nil {
+			return err
 		}
+		p.Promised = p.Promised || len(p.Timestamp) > before
 	}
-	return joined.Timestamp, nil
+	return nil
+}
+
+// note draws the conclusion from an attestation of Bitcoin.
+func (p *Proof) note(a logtree.Attestation) {
+	switch {
+	case a.State == logtree.Mined && p.State == Pending:
+		p.State, p.Ref = Mined, a.Ref
+	case a.State == logtree.Counted && p.State != Confirmed:
+		p.State, p.Ref, p.Deep = Confirmed, "", a.Depth() > DeepBlocks
+	}
 }
 
 // add puts a branch into the proof: the first as it is, others while the whole stays within MaxProof.
-func (p *Proof) add(branch []byte, a logtree.Attestation) error {
-	if p.State != Confirmed {
-		*p = Proof{State: Confirmed, Timestamp: branch, Deep: a.Depth() > DeepBlocks}
+func (p *Proof) add(branch []byte) error {
+	if p.Timestamp == nil {
+		p.Timestamp = branch
 		return nil
 	}
 	t, err := ots.ParseTimestamp(p.Timestamp, logtree.EntrySize)

@@ -122,7 +122,7 @@ func (s *Server) certify(ctx context.Context, st account.Stamp, owner bool) (*Ce
 			return nil, err
 		}
 		var state calendar.State
-		if c.Proof, state, err = calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st); err != nil {
+		if c.Proof, state, err = calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st, false); err != nil {
 			return nil, err
 		}
 		if (state == calendar.Confirmed) == (c.Status == Confirmed) {
@@ -139,6 +139,9 @@ func (s *Server) readStatus(ctx context.Context, c *Certificate, p logtree.Posit
 		return err
 	}
 	for _, a := range attestations { // lowest block first
+		if a.Kind != logtree.Bitcoin {
+			continue
+		}
 		if a.State == logtree.Counted {
 			c.Status, c.Block = Confirmed, &a
 			break

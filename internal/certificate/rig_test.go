@@ -189,7 +189,7 @@ func (r *rig) mine(required int64) (ref string) {
 	if _, err := r.db.SaveAttempt(ctx, now, anchor.Attempt{Target: "bitcoin", Purpose: anchor.PurposeLog, Head: head, Uses: []string{ref + ":0"}, Raw: []byte{1}, Ref: ref}); err != nil {
 		r.Fatal(err)
 	}
-	block.Mined = []logtree.Attestation{{Target: "bitcoin", Head: head, Proof: proof, Height: block.Height, BlockHash: block.Hash, BlockTime: blockTime, Ref: ref}}
+	block.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: proof, Height: block.Height, BlockHash: block.Hash, BlockTime: blockTime, Ref: ref}}
 	if _, err := r.db.ConnectBlock(ctx, now, "bitcoin", block, required); err != nil {
 		r.Fatal(err)
 	}

@@ -18,10 +18,22 @@ const (
 	Withdrawn AttestationState = 3
 )
 
+// Kind is the chain that an attestation is of.
+type Kind string
+
+// The kinds of attestations. Only Bitcoin's make a stamp confirmed; Ethereum's are given out only where they are
+// asked for, because some clients cannot read a proof that has one.
+const (
+	Bitcoin  Kind = "bitcoin"
+	Litecoin Kind = "litecoin"
+	Ethereum Kind = "ethereum"
+)
+
 // Attestation is what a target says of a head, with the path from the head's root to it.
 type Attestation struct {
 	ID        int64
 	Target    string // the target's name in the configuration, for example "bitcoin"
+	Kind      Kind
 	Head      Head
 	Proof     []byte    // bare OpenTimestamps timestamp on Head.Root: operations and one attestation
 	Height    int64     // of the block

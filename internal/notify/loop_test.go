@@ -134,7 +134,7 @@ func (r *rig) confirm(n int) {
 		_, err = r.db.SaveAttempt(ctx, r.now, anchor.Attempt{Target: "bitcoin", Purpose: anchor.PurposeLog, Head: head, Uses: []string{"coin"}, Raw: []byte{1}, Ref: "tx"})
 	}
 	if err == nil {
-		block.Mined = []logtree.Attestation{{Target: "bitcoin", Head: head, Proof: []byte{1}, Height: 101, BlockHash: block.Hash, Ref: "tx"}}
+		block.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: []byte{1}, Height: 101, BlockHash: block.Hash, Ref: "tx"}}
 		_, err = r.db.ConnectBlock(ctx, r.now, "bitcoin", block, 1)
 	}
 	for more := true; more && err == nil; {

@@ -58,7 +58,7 @@ func receipt(digest []byte) calendar.Receipt {
 
 var confirmed = []byte("any bytes, as the calendar gave them")
 
-func (s scripted) Proof(_ context.Context, c []byte) (calendar.Proof, error) {
+func (s scripted) Proof(_ context.Context, c []byte, _ bool) (calendar.Proof, error) {
 	switch c[39] {
 	case bytePending:
 		return calendar.Proof{State: calendar.Pending}, nil

@@ -29,7 +29,7 @@ import (
 type Calendar interface {
 	// Submit returns only after the digest's entry is on disk. It bounds its own waiting.
 	Submit(ctx context.Context, digest []byte) (calendar.Receipt, error)
-	Proof(ctx context.Context, commitment []byte) (calendar.Proof, error)
+	Proof(ctx context.Context, commitment []byte, dubious bool) (calendar.Proof, error)
 }
 
 // Config are the surface's settings.
@@ -207,29 +207,27 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
 	defer cancel()
-	proof, err := s.calendar.Proof(ctx, commitment)
+	proof, err := s.calendar.Proof(ctx, commitment, false)
 	switch {
 	case errors.Is(err, calendar.ErrUnknown):
 		return s.unknown(w, r, commitment)
 	case err != nil:
 		return unavailable(err)
 	}
-	if proof.State != calendar.Confirmed && proof.Promises != nil {
-		// Whoever merges them can go on without us. They give way to a block: never for long.
+	if proof.Timestamp != nil {
 		header := w.Header()
 		header["Content-Type"] = octetStream
-		header["Cache-Control"] = cacheMinute
-		return httpkit.WriteBody(w, r, http.StatusOK, proof.Promises)
-	}
-	switch proof.State {
-	case calendar.Confirmed:
-		header := w.Header()
-		header["Content-Type"] = octetStream
-		header["Cache-Control"] = cacheRecent
-		if proof.Deep {
+		switch {
+		case proof.State != calendar.Confirmed: // what it has gives way to a block
+			header["Cache-Control"] = cacheMinute
+		case proof.Deep:
 			header["Cache-Control"] = cacheForever
+		default:
+			header["Cache-Control"] = cacheRecent
 		}
 		return httpkit.WriteBody(w, r, http.StatusOK, proof.Timestamp)
+	}
+	switch proof.State {
 	case calendar.Mined:
 		report, err := s.status.report(r.Context(), time.Now())
 		if err != nil {

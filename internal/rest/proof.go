@@ -64,7 +64,7 @@ func refusedProof(err error) error {
 
 // proof is the .ots file of a stamp: complete, or with the promise of this calendar until it is.
 func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
-	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st)
+	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st, false)
 	return file, err
 }
 

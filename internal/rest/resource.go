@@ -74,7 +74,7 @@ func (s *Server) resources(ctx context.Context, stamps []account.Stamp) ([]api.T
 			epoch, size = p.Epoch(), 1<<48
 			for _, a := range attestations {
 				size = min(size, a.Head.Size)
-				if a.State == logtree.Counted && counted == nil {
+				if a.State == logtree.Counted && a.Kind == logtree.Bitcoin && counted == nil {
 					counted = &a
 				}
 			}

@@ -218,7 +218,7 @@ func (r *rig) mine(depth int64) string {
 	if _, err := r.db.SaveAttempt(ctx, now, anchor.Attempt{Target: "bitcoin", Purpose: anchor.PurposeLog, Head: head, Uses: []string{ref + ":0"}, Raw: []byte{1}, Ref: ref}); err != nil {
 		r.t.Fatal(err)
 	}
-	block.Mined = []logtree.Attestation{{Target: "bitcoin", Head: head, Proof: proof, Height: block.Height, BlockHash: block.Hash, BlockTime: blockTime, Ref: ref}}
+	block.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: proof, Height: block.Height, BlockHash: block.Hash, BlockTime: blockTime, Ref: ref}}
 	r.connect(block, depth)
 	return ref
 }

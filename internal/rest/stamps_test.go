@@ -310,7 +310,7 @@ func TestProofs(t *testing.T) {
 			if err := f.Timestamp.Walk(f.Digest, func(n *ots.Timestamp, message []byte) error {
 				for _, a := range n.Attestations() {
 					if a.Kind() == ots.KindPending {
-						if _, err := r.config.Proofs.Proof(t.Context(), message); err != nil {
+						if _, err := r.config.Proofs.Proof(t.Context(), message, false); err != nil {
 							t.Errorf("the calendar does not know the commitment: %v", err)
 						}
 					}

@@ -130,7 +130,7 @@ type block struct {
 func (s *Server) blocks(ctx context.Context, entries []logtree.Entry) (map[uint64]block, error) {
 	all := make(map[uint64]block)
 	for _, e := range entries {
-		proof, err := s.config.Proofs.Proof(ctx, e[:])
+		proof, err := s.config.Proofs.Proof(ctx, e[:], false)
 		if errors.Is(err, calendar.ErrUnknown) || err == nil && proof.State != calendar.Confirmed {
 			continue
 		} else if err != nil {
@@ -142,7 +142,7 @@ func (s *Server) blocks(ctx context.Context, entries []logtree.Entry) (map[uint6
 		}
 		times := make(map[uint64]time.Time)
 		for _, a := range attestations {
-			if a.State == logtree.Counted {
+			if a.State == logtree.Counted && a.Kind == logtree.Bitcoin {
 				times[uint64(a.Height)] = a.BlockTime
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 )
 
-const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.height, a.block, a.block_time, a.ref, a.state, a.changed`
+const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.height, a.block, a.block_time, a.ref, a.state, a.changed, a.kind`
 
 // Attestations returns, for each target that has one, the attestation that a proof of the entry at p
 // uses: the counted one of the smallest head above p, else the mined one of the smallest. Lowest
@@ -124,7 +124,7 @@ func scanAttestation(rows *sql.Rows, more ...any) (logtree.Attestation, error) {
 	var a logtree.Attestation
 	var root, block []byte
 	var blockTime, changed int64
-	dest := []any{&a.ID, &a.Target, &a.Head.Epoch, &a.Head.Size, &root, &a.Proof, &a.Height, &block, &blockTime, &a.Ref, &a.State, &changed}
+	dest := []any{&a.ID, &a.Target, &a.Head.Epoch, &a.Head.Size, &root, &a.Proof, &a.Height, &block, &blockTime, &a.Ref, &a.State, &changed, &a.Kind}
 	if err := rows.Scan(append(dest, more...)...); err != nil {
 		return a, err
 	}

@@ -240,16 +240,19 @@ func (t tx) addCoins(ctx context.Context, target string, coins []ledger.Coin) er
 // mined records that a transaction of ours is in a block: the attempt's state and its attestation.
 // A withdrawn attestation of the same transaction is restored, with the path to the new block.
 func (t tx) mined(ctx context.Context, now time.Time, target string, a logtree.Attestation) error {
+	if a.Kind == "" {
+		return fmt.Errorf("the attestation by %s has no kind: %w", a.Ref, logtree.ErrInconsistent)
+	}
 	var purpose string
 	err := t.row(ctx, `UPDATE attempt SET state = 1, height = $3, changed = $4 WHERE target = $1 AND ref = $2 RETURNING purpose`, target, a.Ref, a.Height, micros(now)).Scan(&purpose)
 	if err != nil {
 		return fmt.Errorf("transaction %s is mined: %w", a.Ref, err)
 	}
-	_, err = t.exec(ctx, `INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11)
+	_, err = t.exec(ctx, `INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed, kind)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $12)
 		ON CONFLICT (target, purpose, ref) DO UPDATE SET proof = EXCLUDED.proof, height = EXCLUDED.height, block = EXCLUDED.block,
 			block_time = EXCLUDED.block_time, state = 0, changed = EXCLUDED.changed`,
-		target, purpose, a.Head.Epoch, a.Head.Size, a.Head.Root[:], a.Proof, a.Height, a.BlockHash[:], micros(a.BlockTime), a.Ref, micros(now))
+		target, purpose, a.Head.Epoch, a.Head.Size, a.Head.Root[:], a.Proof, a.Height, a.BlockHash[:], micros(a.BlockTime), a.Ref, micros(now), a.Kind)
 	return err
 }
 

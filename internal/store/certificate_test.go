@@ -88,7 +88,7 @@ func TestWithdrawn(t *testing.T) {
 			}
 			last := blocks[len(blocks)-1]
 			b := ledger.Observed{Block: ledger.Block{Height: last.Height + 1, Hash: [32]byte{ref[0]}, Work: [32]byte{31: byte(last.Height)}}, Prev: last.Hash}
-			b.Mined = []logtree.Attestation{{Target: "bitcoin", Head: head, Proof: []byte{1}, Height: b.Height, BlockHash: b.Hash, BlockTime: anchorTime, Ref: ref}}
+			b.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: []byte{1}, Height: b.Height, BlockHash: b.Hash, BlockTime: anchorTime, Ref: ref}}
 			if _, err := db.ConnectBlock(ctx, anchorTime, "bitcoin", b, depth); err != nil {
 				t.Fatal(err)
 			}

@@ -38,7 +38,7 @@ var logTables = []table{
 var stateTables = []table{
 	{name: "epoch", columns: "epoch, size, root, ended, reason"},
 	{name: "target", columns: "name, genesis, height, status, updated"},
-	{name: "attestation", columns: "id, target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed, first_counted", serial: true},
+	{name: "attestation", columns: "id, target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed, first_counted, kind", serial: true},
 	{name: "attempt", columns: "id, target, purpose, epoch, size, root, conflict, raw, ref, fee, vsize, created, sent, state, height, changed", serial: true},
 	{name: "attempt_use", columns: "attempt, name"},
 	{name: "chain", columns: "target, base, most_work"},

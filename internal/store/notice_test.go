@@ -55,7 +55,7 @@ func (c *testChain) block(heads map[string]logtree.Head) {
 		if _, err := c.db.SaveAttempt(c.t.Context(), epoch0, anchor.Attempt{Target: c.target, Purpose: anchor.PurposeLog, Head: h, Uses: []string{"coin of " + ref}, Raw: []byte{1}, Ref: ref}); err != nil {
 			c.t.Fatal(err)
 		}
-		b.Mined = append(b.Mined, logtree.Attestation{Target: c.target, Head: h, Proof: []byte{1}, Height: height, BlockHash: b.Hash, BlockTime: epoch0, Ref: ref})
+		b.Mined = append(b.Mined, logtree.Attestation{Target: c.target, Kind: logtree.Bitcoin, Head: h, Proof: []byte{1}, Height: height, BlockHash: b.Hash, BlockTime: epoch0, Ref: ref})
 	}
 	if _, err := c.db.ConnectBlock(c.t.Context(), epoch0, c.target, b, 2); err != nil {
 		c.t.Fatal(err)

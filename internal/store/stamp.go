@@ -702,9 +702,9 @@ func (db *DB) BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, 
 // Range is a run of positions, from From up to but without To.
 type Range struct{ From, To logtree.Position }
 
-// Confirmed are the positions that a counted attestation of the log covers, in order.
+// Confirmed are the positions that a counted attestation of the log by Bitcoin covers, in order.
 func (db *DB) Confirmed(ctx context.Context) ([]Range, error) {
-	rows, err := db.query(ctx, `SELECT epoch, MAX(size) FROM attestation WHERE purpose = 'log' AND state = 1 GROUP BY epoch ORDER BY epoch`)
+	rows, err := db.query(ctx, `SELECT epoch, MAX(size) FROM attestation WHERE purpose = 'log' AND state = 1 AND kind = 'bitcoin' GROUP BY epoch ORDER BY epoch`)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is confirmed: %w", err)
 	}

@@ -188,7 +188,7 @@ func (j *judge) settle(ctx context.Context, now time.Time, s submission.Submissi
 		}
 		return l.store.RefuseAnswer(ctx, now, s.ID, now.Add(l.backoff(s.Tries+6)))
 	}
-	a := logtree.Attestation{Target: l.name, Head: s.Head, Proof: s.Proof, Height: s.Height, BlockHash: h.Hash(), BlockTime: at, Ref: c.ref}
+	a := logtree.Attestation{Target: l.name, Kind: logtree.Bitcoin, Head: s.Head, Proof: s.Proof, Height: s.Height, BlockHash: h.Hash(), BlockTime: at, Ref: c.ref}
 	state, err := l.store.AttestSubmission(ctx, now, s.ID, a)
 	if err != nil {
 		return err

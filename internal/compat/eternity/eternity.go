@@ -45,7 +45,7 @@ type Keeper interface {
 
 // Proofs knows the proof of an entry. calendar.Calendar is one.
 type Proofs interface {
-	Proof(ctx context.Context, commitment []byte) (calendar.Proof, error)
+	Proof(ctx context.Context, commitment []byte, dubious bool) (calendar.Proof, error)
 }
 
 // Config are the surface's parts and settings.

@@ -241,7 +241,7 @@ func (r *rig) confirm(beside ...ots.Attestation) uint64 {
 	if _, err := r.db.SaveAttempt(ctx, now, anchor.Attempt{Target: "bitcoin", Purpose: anchor.PurposeLog, Head: head, Uses: []string{ref + ":0"}, Raw: []byte{1}, Ref: ref}); err != nil {
 		r.t.Fatal(err)
 	}
-	r.connect([]logtree.Attestation{{Target: "bitcoin", Head: head, Proof: proof, Height: int64(height), BlockHash: [32]byte{byte(height) + 1}, BlockTime: now, Ref: ref}})
+	r.connect([]logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: proof, Height: int64(height), BlockHash: [32]byte{byte(height) + 1}, BlockTime: now, Ref: ref}})
 	for range 5 {
 		r.chain.Mine([32]byte{})
 	}

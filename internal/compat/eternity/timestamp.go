@@ -103,7 +103,7 @@ type place struct {
 // find looks for a commitment, and then for a digest that somebody signed.
 func (s *Server) find(ctx context.Context, digest []byte) (place, error) {
 	if len(digest) == logtree.EntrySize {
-		_, err := s.config.Proofs.Proof(ctx, digest)
+		_, err := s.config.Proofs.Proof(ctx, digest, false)
 		if err == nil {
 			return place{entry: logtree.Entry(digest), length: len(digest)}, nil
 		}
@@ -136,8 +136,8 @@ func (s *Server) place(ctx context.Context, signed account.Signed, tree *ots.Tre
 // assemble is the timestamp of what is at a place.
 func (s *Server) assemble(ctx context.Context, at place, v Version, shrink, dubious bool) (*ots.Timestamp, error) {
 	promise := ots.New(at.path, s.pending.Attestations()...)
-	proof, err := s.config.Proofs.Proof(ctx, at.entry[:])
-	if err != nil || proof.State != calendar.Confirmed {
+	proof, err := s.config.Proofs.Proof(ctx, at.entry[:], dubious)
+	if err != nil || proof.Timestamp == nil {
 		return promise, err
 	}
 	// In wire form a path is followed by the timestamp of what it leads to.
@@ -155,7 +155,7 @@ func (s *Server) assemble(ctx context.Context, at place, v Version, shrink, dubi
 	if shrink && bitcoin {
 		return lowest, nil
 	}
-	if v.keepsPending() {
+	if v.keepsPending() || proof.Promised {
 		t.Merge(promise)
 	}
 	if wire, err := t.AppendBinary(nil); (err != nil || len(wire) > calendar.MaxProof) && bitcoin {
