@@ -229,7 +229,7 @@ var only = map[string][]string{
 	"go.yaml.in/yaml/v3":                  {"internal/apidoc"},
 	"github.com/yuin/goldmark":            {"internal/apidoc"},
 	"github.com/prometheus/client_golang": {"internal/server"},
-	"github.com/btcsuite/btcd":            {"ots/signedmsg", "internal/bitcoin", "internal/devchain", "internal/testnode", "tests/cluster"},
+	"github.com/btcsuite/btcd":            {"ots/signedmsg", "internal/bitcoin", "internal/upstream", "internal/devchain", "internal/testnode", "tests/cluster"},
 	"github.com/alecthomas/kong":          {"cmd"},
 	"github.com/BurntSushi/toml":          {"cmd", "internal/server"},
 	"code.dny.dev/ssrf":                   {"internal/egress"},
