@@ -113,7 +113,7 @@ func answer(s submission.Submission, t *ots.Timestamp) (proof []byte, height int
 	e := ends(lowest, path, ots.KindBitcoin)[0]
 	h, ok := e.attestation.Height()
 	if !ok || h > 1<<31 {
-		return nil, 0, fmt.Errorf("%v is no height of a block", e.attestation)
+		return nil, 0, fmt.Errorf("%w: %v has no height of a block", ots.ErrLimit, e.attestation)
 	}
 	if e.path.Len() > maxOps(s.Head) {
 		return nil, 0, errTooLong

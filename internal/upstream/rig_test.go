@@ -250,6 +250,7 @@ type rig struct {
 	chain    *headerstest.Chain
 	explorer []*httptest.Server
 	config   Config
+	own      []string
 	store    func(*store.DB) Store // what the loop gets
 	loop     *Loop
 	now      time.Time
@@ -272,7 +273,7 @@ func newRig(t *testing.T, calendars ...string) *rig {
 // start begins with a new loop, as after a restart.
 func (r *rig) start() {
 	r.t.Helper()
-	l, err := New("upstream", r.config, r.store(r.db), Options{Log: quiet, Now: func() time.Time { return r.now }})
+	l, err := New("upstream", r.config, r.store(r.db), Options{Log: quiet, Now: func() time.Time { return r.now }, Own: r.own})
 	if err != nil {
 		r.t.Fatal(err)
 	}
