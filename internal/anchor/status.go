@@ -121,9 +121,6 @@ const (
 	CalendarWrong CalendarCode = "wrong"
 )
 
-// CalendarCodes are all of them.
-var CalendarCodes = []CalendarCode{CalendarOK, CalendarDown, CalendarSlow, CalendarRefuses, CalendarGarbage, CalendarForeign, CalendarForgot, CalendarWrong}
-
 // Calendar is another calendar that attests heads.
 type Calendar struct {
 	URL      string       `json:"url"`

@@ -44,6 +44,12 @@ type targetPart struct {
 	LastError string // with its age
 	Updated   string
 	Rows      []waitingRow
+
+	CalendarRows []calendarRow
+}
+
+type calendarRow struct {
+	URL, State string
 }
 
 type waitingRow struct {
@@ -88,5 +94,23 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 		}
 		part.Rows = append(part.Rows, row)
 	}
+	for _, c := range t.Calendars {
+		part.CalendarRows = append(part.CalendarRows, calendarRow{c.URL, viewCalendar(c, now)})
+	}
 	return part
+}
+
+// viewCalendar says in words how another calendar is.
+func viewCalendar(c anchor.Calendar, now time.Time) string {
+	state := "working"
+	switch {
+	case c.Code != anchor.CalendarOK:
+		state = string(c.Code) + ": " + c.Message
+	case !c.Accepts:
+		state = "asked for what others gave it"
+	}
+	if c.Accepted.IsZero() {
+		return state
+	}
+	return fmt.Sprintf("%s · accepted %s entries %s", state, grouped(c.Size), ago(now, c.Accepted))
 }

@@ -156,13 +156,17 @@ func (db *DB) AttestSubmission(ctx context.Context, now time.Time, id int64, a l
 			AND b.ref <> $4) THEN 2 ELSE 1 END`, a.Target, a.Head.Epoch, a.Head.Size, a.Ref).Scan(&state); err != nil {
 			return err
 		}
+		var first int64
+		if state == logtree.Counted {
+			first = micros(now)
+		}
 		if _, err := tx.exec(ctx, `INSERT INTO attestation (target, purpose, epoch, size, root, proof, height, block, block_time, ref, state, changed, first_counted, kind)
-			VALUES ($1, 'log', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $10 = 1 THEN $11 ELSE 0 END, $12)
+			VALUES ($1, 'log', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 			ON CONFLICT (target, purpose, ref) DO UPDATE SET size = EXCLUDED.size, root = EXCLUDED.root, proof = EXCLUDED.proof, height = EXCLUDED.height,
 				block = EXCLUDED.block, block_time = EXCLUDED.block_time, state = EXCLUDED.state, changed = EXCLUDED.changed,
 				first_counted = CASE WHEN attestation.first_counted = 0 THEN EXCLUDED.first_counted ELSE attestation.first_counted END
 				WHERE attestation.epoch = EXCLUDED.epoch AND (attestation.size <= EXCLUDED.size OR attestation.state = 3)`,
-			a.Target, a.Head.Epoch, a.Head.Size, a.Head.Root[:], a.Proof, a.Height, a.BlockHash[:], micros(a.BlockTime), a.Ref, int(state), micros(now), string(a.Kind)); err != nil {
+			a.Target, a.Head.Epoch, a.Head.Size, a.Head.Root[:], a.Proof, a.Height, a.BlockHash[:], micros(a.BlockTime), a.Ref, int(state), micros(now), first, string(a.Kind)); err != nil {
 			return err
 		}
 		_, err := tx.exec(ctx, `UPDATE submission SET state = 2, ref = $2, changed = $3 WHERE id = $1 AND state = 1`, id, a.Ref, micros(now))
