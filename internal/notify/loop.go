@@ -42,6 +42,13 @@ type Sender interface {
 	Send(ctx context.Context, e Endpoint, n Notice) Outcome
 }
 
+// Gatherer is a Sender that brings many notices as one.
+type Gatherer interface {
+	Sender
+	// SendTogether sends the first of the notices as one, and says how many those are: one at least.
+	SendTogether(ctx context.Context, e Endpoint, all []Notice) (int, Outcome)
+}
+
 // Outcome is what came of sending.
 type Outcome struct {
 	// Err says what was wrong, in words for the endpoint's owner; nil when the endpoint took the notice.

@@ -110,6 +110,8 @@ type Endpoint struct {
 	Failures int
 	Failing  time.Time
 	Slow     bool
+	// Gather is how long what becomes due waits for more that does.
+	Gather time.Duration
 }
 
 // Notice is something that happened.

@@ -355,7 +355,7 @@ const (
 	insertNotice = `INSERT INTO notice (uid, account, stamp, target, kind, ref, position, message, stands, created)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stamp, target, kind, ref) DO NOTHING RETURNING id`
 	insertDelivery = `INSERT INTO delivery (endpoint, notice, state, due, tries, tried, status, error) VALUES ($1, $2, 0, $3, 0, 0, 0, '')`
-	wakeEndpoint   = `UPDATE endpoint SET next = $2 WHERE id = $1 AND next = 0`
+	wakeEndpoint   = `UPDATE endpoint SET next = CAST($2 AS BIGINT) + gather WHERE id = $1 AND next = 0`
 )
 
 // addNotice keeps a notice, unless it was written before.
