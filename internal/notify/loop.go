@@ -153,7 +153,7 @@ func (l *Loop) walkAll(ctx context.Context) error {
 	var forgotten time.Time
 	for {
 		now := l.o.Now()
-		err := l.walk(ctx, now)
+		err := l.walk(ctx)
 		if err == nil && now.Sub(forgotten) >= forgetEvery {
 			if err = l.forget(ctx, now); err == nil {
 				forgotten = now
@@ -182,12 +182,12 @@ func (l *Loop) noted(ctx context.Context, err error, text string) error {
 	return nil
 }
 
-// walk writes all notices that are due.
-func (l *Loop) walk(ctx context.Context, now time.Time) error {
+// walk writes all notices that are due. It may take long: each step has its own time, by which endpoints gather.
+func (l *Loop) walk(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		began := time.Now()
 		var err error
-		if more, err = l.store.Walk(ctx, now); err != nil {
+		if more, err = l.store.Walk(ctx, l.o.Now()); err != nil {
 			return err
 		}
 		if more {
@@ -195,7 +195,7 @@ func (l *Loop) walk(ctx context.Context, now time.Time) error {
 			yield(ctx, began)
 		}
 	}
-	return l.store.WalkTroubles(ctx, now, persists)
+	return l.store.WalkTroubles(ctx, l.o.Now(), persists)
 }
 
 // forget deletes what is over, in small steps.

@@ -79,6 +79,10 @@ const (
 	Receipt  = "receipt"
 )
 
+// MailSecretBytes is how many random bytes the address that ends an account's e-mail has beside the endpoint's id, which
+// others may see. They are the endpoint's Secret, and not encrypted.
+const MailSecretBytes = 16
+
 // EndpointState is whether an endpoint gets notices.
 type EndpointState int
 

@@ -11,7 +11,6 @@ import (
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/notify"
-	"github.com/datestone/datestone/internal/notify/letter"
 	"github.com/datestone/datestone/internal/notify/webhook"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -29,7 +28,7 @@ var mailed = []notify.Kind{notify.Confirmed, notify.Withdrawn}
 
 // NewMailbox is an account's endpoint for e-mail, which waits so long for more to say.
 func NewMailbox(owner int64, kinds notify.Kinds, gather time.Duration) notify.Endpoint {
-	e := notify.Endpoint{UID: account.NewID(), Account: owner, Channel: notify.Mail, Kinds: kinds, Gather: gather, Secret: make([]byte, letter.SecretBytes)}
+	e := notify.Endpoint{UID: account.NewID(), Account: owner, Channel: notify.Mail, Kinds: kinds, Gather: gather, Secret: make([]byte, notify.MailSecretBytes)}
 	rand.Read(e.Secret)
 	return e
 }

@@ -230,7 +230,7 @@ func (s *Server) openOff(numbers *metrics) (*letter.Off, error) {
 	if err != nil {
 		return nil, err
 	}
-	return letter.NewOff(letter.Off{Store: s.db, TrustedProxies: trusted, Log: s.log, Observe: numbers.answered("unsubscribe")}), nil
+	return letter.NewOff(letter.OffConfig{Store: s.db, TrustedProxies: trusted, Log: s.log, Observe: numbers.answered("unsubscribe")}), nil
 }
 
 // observeNotices registers the numbers of tries, and returns what is told of each.

@@ -407,11 +407,12 @@ func (t tx) walkBack(ctx context.Context, now time.Time, w walk) error {
 			return err
 		}
 	}
-	if len(stood) == walkStamps {
-		return nil
-	}
+	upto := max(c.size, c.upto)
 	c = cursor{size: min(c.size, counted)}
-	c.upto = c.size
+	if c.upto = c.size; len(stood) == walkStamps {
+		// Should another attestation confirm them before the next step, what was withdrawn is walked again.
+		c.begin(upto)
+	}
 	return t.setCursor(ctx, w.target, notify.Confirmed, w.epoch, c)
 }
 

@@ -22,8 +22,6 @@ import (
 
 const (
 	offPrefix = "/unsubscribe/"
-	// SecretBytes is how many random bytes the address of an endpoint's page has beside its id, which others may see.
-	SecretBytes = 16
 	// offPerSite is how many times a minute an address may switch off. Mail providers do it for many people.
 	offPerSite = 300
 	offWithin  = 10 * time.Second
@@ -37,7 +35,7 @@ func offPath(e notify.Endpoint) string {
 // parseOff is the other way round.
 func parseOff(path string) (uid account.ID, secret []byte, ok bool) {
 	b, err := hex.DecodeString(strings.TrimPrefix(path, offPrefix))
-	if err != nil || len(b) != len(uid)+SecretBytes {
+	if err != nil || len(b) != len(uid)+notify.MailSecretBytes {
 		return uid, nil, false
 	}
 	return account.ID(b), b[len(uid):], true
@@ -52,22 +50,27 @@ type Unsubscriber interface {
 // Off is the page that switches e-mail off without a login, by one click (RFC 8058). To read it changes nothing: mail
 // programs fetch what is in an e-mail. Nobody learns from it which addresses are in use.
 type Off struct {
-	Store          Unsubscriber
-	TrustedProxies []netip.Prefix
-	Log            *slog.Logger
-	// Observe, when set, is told of each answer.
-	Observe func(route string, status int, took time.Duration)
-
+	config  OffConfig
 	sites   httpkit.Limiter[netip.Addr]
 	handler http.Handler
 }
 
+// OffConfig are the page's parts and settings.
+type OffConfig struct {
+	Store Unsubscriber
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Log            *slog.Logger
+	// Observe, when set, is told of each answer.
+	Observe func(route string, status int, took time.Duration)
+}
+
 // NewOff makes the page.
-func NewOff(o Off) *Off {
-	off := &o
-	surface := &httpkit.Surface{Fail: page.Fail, Observe: o.Observe, Log: o.Log}
-	off.handler = httpkit.Identified(surface.Handle("unsubscribe", off.serve))
-	return off
+func NewOff(config OffConfig) *Off {
+	o := &Off{config: config}
+	surface := &httpkit.Surface{Fail: page.Fail, Observe: config.Observe, Log: config.Log}
+	o.handler = httpkit.Identified(surface.Handle("unsubscribe", o.serve))
+	return o
 }
 
 // Serves says whether a path is this page's.
@@ -112,7 +115,7 @@ func (o *Off) end(r *http.Request) error {
 	if !ok {
 		return nil
 	}
-	site := httpkit.Site(httpkit.ClientAddr(r, o.TrustedProxies))
+	site := httpkit.Site(httpkit.ClientAddr(r, o.config.TrustedProxies))
 	if a := o.sites.Take(site, offPerSite, time.Now()); !a.OK {
 		return &httpkit.Error{
 			Status: http.StatusTooManyRequests, Header: []string{"Retry-After", a.RetryAfter()},
@@ -121,14 +124,14 @@ func (o *Off) end(r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), offWithin)
 	defer cancel()
-	ended, err := o.Store.Unsubscribe(ctx, uid, secret)
+	ended, err := o.config.Store.Unsubscribe(ctx, uid, secret)
 	if errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
 		return &httpkit.Error{Status: http.StatusServiceUnavailable, Message: "this cannot be done just now; try again in a moment", Header: []string{"Retry-After", "1"}, Err: err}
 	} else if err != nil {
 		return err
 	}
 	if ended {
-		o.Log.Info("e-mail to an account was switched off by its link", "endpoint", uid.String())
+		o.config.Log.Info("e-mail to an account was switched off by its link", "endpoint", uid.String())
 	}
 	return nil
 }
