@@ -113,7 +113,7 @@ func TestLetters(t *testing.T) {
 		}
 
 		// Many at once are one e-mail.
-		const many = 200
+		const many = 60
 		items := make([]json.RawMessage, many)
 		for i := range items {
 			items[i] = json.RawMessage(createBody(100 + i))
@@ -131,7 +131,7 @@ func TestLetters(t *testing.T) {
 			t.Fatalf("%d e-mails", len(office.Letters()))
 		}
 		l = office.Letters()[1]
-		if l.Header.Get("Subject") != "200 timestamps confirmed" || len(l.Files) != letter.Listed || !strings.Contains(l.Text, "And 180 more") || !strings.Contains(l.HTML, "And 180 more") ||
+		if l.Header.Get("Subject") != "60 timestamps confirmed" || len(l.Files) != letter.Listed || !strings.Contains(l.Text, "And 40 more") || !strings.Contains(l.HTML, "And 40 more") ||
 			strings.Count(l.Text, "SHA-256: ") != letter.Listed || !strings.Contains(l.Text, off) {
 			t.Errorf("%v, %d files\n%s", l.Header, len(l.Files), l.Text)
 		}
@@ -148,7 +148,7 @@ func TestLetters(t *testing.T) {
 		if len(office.Letters()) != 3 {
 			t.Fatalf("%d e-mails", len(office.Letters()))
 		}
-		if l = office.Letters()[2]; l.Header.Get("Subject") != "200 timestamps no longer confirmed" || len(l.Files) != 0 || !strings.Contains(l.Text, "Do not rely on those confirmations") {
+		if l = office.Letters()[2]; l.Header.Get("Subject") != "60 timestamps no longer confirmed" || len(l.Files) != 0 || !strings.Contains(l.Text, "Do not rely on those confirmations") {
 			t.Errorf("%v, %d files\n%s", l.Header, len(l.Files), l.Text)
 		}
 
@@ -160,7 +160,7 @@ func TestLetters(t *testing.T) {
 		r.due(r.a.ID, notify.Due, 2*many)
 		r.clock.Add(int64(11 * time.Minute))
 		r.due(r.a.ID, notify.Done, 4*many+1)
-		if all := office.Letters(); len(all) != 4 || all[3].Header.Get("Subject") != "200 timestamps no longer confirmed" {
+		if all := office.Letters(); len(all) != 4 || all[3].Header.Get("Subject") != "60 timestamps no longer confirmed" {
 			t.Fatalf("%d e-mails, the last %v", len(all), all[len(all)-1].Header)
 		}
 
