@@ -13,7 +13,7 @@ import (
 
 // What is kept and damaged is fetched anew.
 func TestDamagedCache(t *testing.T) {
-	raw := blocks(2500)
+	raw := blocks(600)
 	damage := map[string]func(b []byte) []byte{
 		"empty":               func(b []byte) []byte { return nil },
 		"cut off":             func(b []byte) []byte { return b[:len(b)-1] },
@@ -41,7 +41,7 @@ func TestDamagedCache(t *testing.T) {
 				}
 				f := newFake(raw)
 				want(t, source(t, cfg, f), raw)
-				if _, served := f.Counts(); served != 2500 {
+				if _, served := f.Counts(); served != 600 {
 					t.Errorf("%d headers were fetched", served)
 				}
 				if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, b) {
@@ -85,8 +85,8 @@ func TestUnwritableCache(t *testing.T) {
 func TestCacheOfTwo(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
-	for i := range 8 {
-		raw := blocks(2000, 1000+i, i+1)
+	for i := range 4 {
+		raw := blocks(600, 300+i, i+1)
 		wg.Go(func() {
 			for range 3 {
 				s := source(t, Config{Dir: dir}, newFake(raw))

@@ -61,7 +61,7 @@ func change(h *wire.BlockHeader, work bool, how func(*wire.BlockHeader)) {
 }
 
 func TestFaults(t *testing.T) {
-	raw := blocks(4500)
+	raw := blocks(2100)
 	tests := []struct {
 		name   string
 		make   func(*p2ptest.Node)
@@ -195,7 +195,7 @@ func TestFaults(t *testing.T) {
 				liar = newFake(raw)
 				tt.make(liar)
 				s = source(t, Config{}, liar)
-				if h, err := s.Header(t.Context(), 4500); !errors.Is(err, headers.ErrUnreachable) && !errors.Is(err, headers.ErrWrongNetwork) || !strings.Contains(err.Error(), tt.reason) {
+				if h, err := s.Header(t.Context(), 2100); !errors.Is(err, headers.ErrUnreachable) && !errors.Is(err, headers.ErrWrongNetwork) || !strings.Contains(err.Error(), tt.reason) {
 					t.Errorf("alone: %v, %v", h, err)
 				}
 			})
@@ -257,7 +257,7 @@ func TestLastBlockDiffers(t *testing.T) {
 }
 
 func TestReorganizations(t *testing.T) {
-	old, replaced := blocks(4300), blocks(4400, 3000, 7)
+	old, replaced := blocks(2300), blocks(2400, 1500, 7)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Dir: t.TempDir()}
 		want(t, source(t, cfg, newFake(old)), old)
@@ -275,11 +275,11 @@ func TestReorganizations(t *testing.T) {
 		}
 
 		// Between two answers of a peer.
-		for _, fork := range []int{0, 1000, 1999, 2000, 2001, 3999} {
-			other := blocks(4400, fork, 8)
+		for _, fork := range []int{0, 1000, 1999, 2000, 2001} {
+			other := blocks(2400, fork, 8)
 			f := newFake(old)
 			f.Every = func() {
-				if asked, _ := f.Counts(); asked == 2 {
+				if asked, _ := f.Counts(); asked == 1 {
 					f.Set(other)
 				}
 			}
