@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/datestone/datestone/ots"
@@ -75,7 +74,6 @@ func (s *Source) read(c *chain) error {
 	if err != nil {
 		return err
 	}
-	c.raw = slices.Grow(c.raw, int(size))
 	now := s.cfg.Now()
 	part := make([]byte, 1024*ots.HeaderSize)
 	for size > 0 {
@@ -130,7 +128,13 @@ func (s *Source) write(c *chain) (err error) {
 	}()
 	sum := sha256.New()
 	w := io.MultiWriter(f, sum)
-	for _, part := range [][]byte{s.cacheHeader(c), c.raw[(c.base.height+1-c.first)*ots.HeaderSize:]} {
+	if _, err := w.Write(s.cacheHeader(c)); err != nil {
+		return err
+	}
+	for i, part := range c.run.parts {
+		if i == 0 && c.first == 0 {
+			part = part[ots.HeaderSize:] // block 0
+		}
 		if _, err := w.Write(part); err != nil {
 			return err
 		}

@@ -61,7 +61,8 @@ func TestForgedCache(t *testing.T) {
 		forged := bytes.Clone(raw)
 		forged[30*ots.HeaderSize+40]++ // a Merkle root
 		c := s.empty(0)
-		c.raw = forged
+		c.run = run{}
+		c.run.append(forged)
 		if err := s.write(c); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -302,5 +303,28 @@ func TestChainIsBounded(t *testing.T) {
 	}
 	if !errors.Is(err, errLong) || b.tip() != 19 {
 		t.Errorf("%v at block %d", err, b.tip())
+	}
+}
+
+// A run is the same list whatever its parts are.
+func TestRun(t *testing.T) {
+	raw := make([]byte, (2*partLen+100)*ots.HeaderSize)
+	for i := range len(raw) / ots.HeaderSize {
+		raw[i*ots.HeaderSize], raw[i*ots.HeaderSize+1] = byte(i), byte(i>>8)
+	}
+	header := func(i int) []byte { return raw[i*ots.HeaderSize : (i+1)*ots.HeaderSize] }
+	for _, keep := range []int{0, 1, partLen - 1, partLen, partLen + 1, 2 * partLen, 2*partLen + 99} {
+		var r run
+		r.append(raw)
+		r.cut(keep)
+		r.append(raw[keep*ots.HeaderSize:])
+		if r.n != len(raw)/ots.HeaderSize {
+			t.Fatalf("%d headers after a cut at %d", r.n, keep)
+		}
+		for i := range r.n {
+			if !bytes.Equal(r.at(i), header(i)) {
+				t.Fatalf("header %d is another after a cut at %d", i, keep)
+			}
+		}
 	}
 }
