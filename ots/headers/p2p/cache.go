@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 )
@@ -116,6 +117,7 @@ func (s *Source) write(c *chain) (err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
+	s.sweep(filepath.Dir(name))
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
@@ -149,4 +151,14 @@ func (s *Source) write(c *chain) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// sweep removes what processes left that were killed while they wrote.
+func (s *Source) sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, ".new-*"))
+	for _, name := range left {
+		if st, err := os.Lstat(name); err == nil && time.Since(st.ModTime()) > time.Hour {
+			os.Remove(name)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 )
@@ -80,6 +81,31 @@ func TestUnwritableCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		want(t, source(t, Config{Dir: file}, newFake(raw)), raw)
 	})
+}
+
+// What a killed process left is removed after an hour.
+func TestLeftOver(t *testing.T) {
+	dir := t.TempDir()
+	young, old := filepath.Join(dir, "regtest", ".new-1"), filepath.Join(dir, "regtest", ".new-2")
+	if err := os.Mkdir(filepath.Dir(old), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{young, old} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	s := source(t, Config{Dir: dir}, newFake(blocks(0)))
+	s.save(s.empty(0))
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the old one: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young one, which another process may be writing: %v", err)
+	}
 }
 
 // Several at once use one folder, and each finds a whole file or none.

@@ -44,6 +44,7 @@ func (s *Source) sync(ctx context.Context) error {
 		}
 		s.open = c
 	}
+	defer func() { s.cfg.Progress(c.tip(), c.tip()) }()
 	addrs, err := s.candidates(ctx)
 	if err != nil {
 		return err
@@ -212,6 +213,7 @@ func (s *Source) fill(ctx context.Context, i int) (*chain, error) {
 	if c.tip() == end.height {
 		return c, nil
 	}
+	defer func() { s.cfg.Progress(c.tip(), c.tip()) }()
 	addrs, err := s.candidates(ctx)
 	if err != nil {
 		return nil, err

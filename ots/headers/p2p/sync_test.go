@@ -250,9 +250,14 @@ func TestLastBlockDiffers(t *testing.T) {
 		a, b, behind := blocks(100), blocks(100, 99, 5), blocks(99)
 		s := source(t, Config{Agree: 3}, newFake(a), newFake(b), newFake(behind))
 		want(t, s, a)
-		s = source(t, Config{Agree: 2}, newFake(a), newFake(blocks(90)))
+		open := true
+		progress := func(height, of uint64) { open = height < of }
+		s = source(t, Config{Agree: 2, Progress: progress}, newFake(a), newFake(blocks(90)))
 		if _, err := s.Tip(t.Context()); err == nil || !strings.Contains(err.Error(), "1 of the 2") {
 			t.Errorf("with a peer that is far behind: %v", err)
+		}
+		if open {
+			t.Error("the progress has no end")
 		}
 	})
 }
