@@ -19,7 +19,7 @@ import (
 
 // The beginning of the real chain, with the real checkpoint at block 11111.
 func TestBelowTheCheckpoint(t *testing.T) {
-	raw := testnode.MainnetHeaders(t)
+	raw := testnode.MainnetHeaders(t)[:11200*ots.HeaderSize]
 	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Dir: t.TempDir()}

@@ -63,6 +63,7 @@ func change(h *wire.BlockHeader, work bool, how func(*wire.BlockHeader)) {
 
 func TestFaults(t *testing.T) {
 	raw := blocks(2100)
+	honest := newFake(raw)
 	tests := []struct {
 		name   string
 		make   func(*p2ptest.Node)
@@ -109,11 +110,7 @@ func TestFaults(t *testing.T) {
 		{"chatter", func(f *p2ptest.Node) {
 			f.Answer = func(c net.Conn, _ []*wire.BlockHeader) []*wire.BlockHeader {
 				go silence(c)
-				inv := wire.NewMsgInv()
-				for range 50000 {
-					inv.AddInvVect(&wire.InvVect{})
-				}
-				for f.Send(c, inv) == nil {
+				for f.Send(c, &noise{}) == nil {
 				}
 				return nil
 			}
@@ -185,7 +182,7 @@ func TestFaults(t *testing.T) {
 				defer time.Sleep(time.Hour) // the liars find out
 				liar := newFake(raw)
 				tt.make(liar)
-				s := source(t, Config{}, liar, newFake(raw), newFake(raw))
+				s := source(t, Config{}, liar, honest, honest)
 				want(t, s, raw)
 				st := s.State()
 				if st.Peers != 2 || st.Agreeing != 2 || len(st.Dropped) != 1 || st.Dropped[0].Peer != "a:18444" || !strings.Contains(st.Dropped[0].Reason, tt.reason) {
@@ -217,6 +214,12 @@ func (tooMany) BtcEncode(w io.Writer, _ uint32, _ wire.MessageEncoding) error {
 
 // MaxPayloadLength implements [wire.Message].
 func (tooMany) MaxPayloadLength(uint32) uint32 { return 1 << 20 }
+
+// noise is a long message of a kind that nobody knows.
+type noise struct{ tooMany }
+
+// Command implements [wire.Message].
+func (noise) Command() string { return "noise" }
 
 // Real liars with a valid chain of less work do not count, however many they are, but nothing is
 // said where too few peers show the one with the most.
