@@ -37,7 +37,7 @@ func (a *app) ethereumNodes() ([]*headers.Ethereum, error) {
 
 // lookUpEthereum compares an attestation with the block of the first node that has what it says. An attestation does not name
 // its chain, so it is false only where every node has such a block, and none with that root.
-func lookUpEthereum(ctx context.Context, nodes []*headers.Ethereum, x found) (*blockJSON, *headers.Ethereum, error) {
+func lookUpEthereum(ctx context.Context, nodes []*headers.Ethereum, x found) (*blockJSON, error) {
 	var failed error
 	for _, node := range nodes {
 		chain, err := node.Chain(ctx)
@@ -53,25 +53,25 @@ func lookUpEthereum(ctx context.Context, nodes []*headers.Ethereum, x found) (*b
 		if string(b.TransactionsRoot[:]) != string(x.msg) {
 			continue
 		}
-		block := &blockJSON{Chain: "ethereum", ChainID: chain, Height: x.height, Hash: fmt.Sprintf("0x%x", b.Hash), Time: b.Time.UTC()}
+		block := &blockJSON{node: node, Chain: "ethereum", ChainID: chain, Height: x.height, Hash: fmt.Sprintf("0x%x", b.Hash), Time: b.Time.UTC()}
 		if tip, err := node.Tip(ctx); err == nil && tip >= x.height {
 			n := tip - x.height + 1
 			block.Confirmations = &n
 		}
-		return block, node, nil
+		return block, nil
 	}
 	if failed != nil {
-		return nil, nil, failed
+		return nil, failed
 	}
-	return nil, nil, ots.ErrMismatch
+	return nil, ots.ErrMismatch
 }
 
 // safeEthereumDepth is how many blocks make one hard to replace: two epochs, after which it is usually final.
 const safeEthereumDepth = 64
 
 // ethereumCaveats lists what a verified attestation of Ethereum leaves to trust.
-func ethereumCaveats(node *headers.Ethereum, b *blockJSON) []string {
-	out := node.Unchecked()
+func ethereumCaveats(b *blockJSON) []string {
+	out := b.node.Unchecked()
 	switch {
 	case b.Confirmations == nil:
 		out = append(out, "how deep the block is buried")
@@ -82,4 +82,22 @@ func ethereumCaveats(node *headers.Ethereum, b *blockJSON) []string {
 		out = append(out, fmt.Sprintf("what chain %d is worth: it is not Ethereum's main one", b.ChainID))
 	}
 	return out
+}
+
+// chainName is what people call the block's chain.
+func (b *blockJSON) chainName() string {
+	switch {
+	case b.node == nil:
+		return b.net.Chain()
+	case b.ChainID == 1:
+		return "Ethereum"
+	}
+	return fmt.Sprintf("chain %d", b.ChainID)
+}
+
+func (b *blockJSON) sourceName() string {
+	if b.node != nil {
+		return b.node.String()
+	}
+	return b.source.String()
 }

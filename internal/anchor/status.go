@@ -52,8 +52,16 @@ const (
 	Underpriced Code = "tx_underpriced"
 	// NonceTaken: something else uses the account that pays, or what comes before our transaction is missing.
 	NonceTaken Code = "nonce_taken"
+	// CalendarsFew: fewer calendars than configured accept heads.
+	CalendarsFew Code = "calendars_few"
+	// HeadersDown: too few sources of block headers answer, so no attestation can be checked.
+	HeadersDown Code = "headers_down"
+	// HeadersDisagree: sources of block headers name different blocks.
+	HeadersDisagree Code = "headers_disagree"
 	// StoreFailed: the database cannot be read or written.
 	StoreFailed Code = "store_failed"
+	// Removed: the target is not configured any more.
+	Removed Code = "removed"
 )
 
 // NeedsPerson says whether the state ends only when somebody does something.
@@ -62,11 +70,11 @@ func (c Code) NeedsPerson() bool {
 	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused, Underpriced, NonceTaken:
 		return true
 	}
-	return false
+	return c.printedNeedsPerson()
 }
 
 // Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
-// smallest unit (satoshi, gwei), hashes of blocks and transactions in the usual, reversed hexadecimal.
+// smallest unit (satoshi), hashes of blocks and transactions in the usual, reversed hexadecimal.
 type Status struct {
 	Target        string       `json:"target"`  // its name in the configuration
 	Network       string       `json:"network"` // mainnet, testnet4, signet or regtest
@@ -79,6 +87,7 @@ type Status struct {
 	Confirmations int          `json:"confirmations"`         // that an attestation needs to count
 	Balance       int64        `json:"balance"`               // confirmed coins
 	Address       string       `json:"address,omitempty"`     // where to send coins to
+	Unit          string       `json:"unit,omitempty"`        // of amounts, if not satoshi
 	FeeRate       float64      `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
 	FeesDay       int64        `json:"fees_day"`              // spent and reserved in the last 24 hours
 	FeesWeek      int64        `json:"fees_week"`             // the same of seven days
@@ -88,6 +97,8 @@ type Status struct {
 	Attested      []Attested   `json:"attested,omitempty"`    // by epoch
 	Kind          logtree.Kind `json:"kind,omitempty"`        // of its attestations, where that is not Bitcoin
 	Currency      int          `json:"currency,omitempty"`    // OriginStamp's number for the chain
+	Printed       *Printed     `json:"printed,omitempty"`     // of a target that is printed; it has no chain
+	Calendars     []Calendar   `json:"calendars,omitempty"`   // that heads are given to, and those that are asked for them
 	LastError     string       `json:"last_error,omitempty"`
 	LastErrorAt   time.Time    `json:"last_error_at,omitzero"`
 	Updated       time.Time    `json:"updated"`
@@ -98,6 +109,39 @@ type Waiting struct {
 	Ref           string `json:"transaction"`
 	Height        int64  `json:"height,omitempty"` // of its block; 0 while it has none
 	Confirmations int64  `json:"confirmations"`
+}
+
+// CalendarCode names the state of another calendar.
+type CalendarCode string
+
+const (
+	// CalendarOK: its last answer was of use, or it was not asked yet.
+	CalendarOK CalendarCode = "ok"
+	// CalendarDown: it cannot be reached.
+	CalendarDown CalendarCode = "down"
+	// CalendarSlow: it did not answer in time.
+	CalendarSlow CalendarCode = "slow"
+	// CalendarRefuses: it answered with an error.
+	CalendarRefuses CalendarCode = "refuses"
+	// CalendarGarbage: its answer cannot be read, or makes proofs that clients cannot read.
+	CalendarGarbage CalendarCode = "garbage"
+	// CalendarForeign: it names a calendar that may not be asked.
+	CalendarForeign CalendarCode = "foreign"
+	// CalendarForgot: it does not know what it promised.
+	CalendarForgot CalendarCode = "forgot"
+	// CalendarWrong: it gave an attestation that contradicts the block.
+	CalendarWrong CalendarCode = "wrong"
+)
+
+// Calendar is another calendar that attests heads.
+type Calendar struct {
+	URL      string       `json:"url"`
+	Accepts  bool         `json:"accepts"` // heads are given to it; else it is only asked
+	Code     CalendarCode `json:"code"`
+	Message  string       `json:"message,omitempty"` // a sentence; what to do
+	Since    time.Time    `json:"since,omitzero"`    // when it came into this state, if not at start
+	Accepted time.Time    `json:"accepted,omitzero"` // when it accepted a head last
+	Size     int64        `json:"size,omitempty"`    // of that head
 }
 
 // Attested says how far an epoch of the log is attested.

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,9 +194,10 @@ func (r *rig) gate(hook func(w http.ResponseWriter, request *http.Request, body 
 func TestNodeStates(t *testing.T) {
 	r := newRig(t, nil)
 	r.append()
-	var answer func(w http.ResponseWriter, body string) bool
+	var answer atomic.Pointer[func(w http.ResponseWriter, body string) bool]
 	r.gate(func(w http.ResponseWriter, _ *http.Request, body string) bool {
-		return answer == nil || answer(w, body)
+		f := answer.Load()
+		return f == nil || (*f)(w, body)
 	})
 	write := func(status int, text string) func(http.ResponseWriter, string) bool {
 		return func(w http.ResponseWriter, _ string) bool {
@@ -221,13 +223,13 @@ func TestNodeStates(t *testing.T) {
 		{"a broken line", func(http.ResponseWriter, string) bool { panic(http.ErrAbortHandler) }, anchor.NodeDown, "does not answer"},
 		{"10 MB", write(200, "["+strings.Repeat("[", 10<<20)), anchor.NodeError, "is no Ethereum node"},
 	} {
-		answer = c.answer
+		answer.Store(&c.answer)
 		r.want(c.code, c.words)
 		if n := len(r.attempts()); n != 0 {
 			t.Fatalf("%s: %d transactions", c.name, n)
 		}
 	}
-	answer = nil
+	answer.Store(nil)
 	r.step()
 	r.config.RPCURL = r.chain.URL
 	r.start()

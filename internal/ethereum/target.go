@@ -169,7 +169,7 @@ const (
 func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, error) {
 	s := anchor.Status{
 		Network: fmt.Sprintf("chain %d", t.config.ChainID), TestNetwork: t.config.IsTest(), Height: -1,
-		Address: t.from.String(), Balance: t.seen.balance, FeeRate: float64(t.offer.price) / weiPerGwei, Currency: t.config.Currency, Kind: logtree.Ethereum,
+		Address: t.from.String(), Balance: t.seen.balance, FeeRate: float64(t.offer.price) / weiPerGwei, Currency: t.config.Currency, Kind: logtree.Ethereum, Unit: "gwei",
 	}
 	if t.config.ChainID == 1 {
 		s.Network = "mainnet"

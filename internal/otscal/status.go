@@ -79,14 +79,14 @@ func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
 // first is the target that the protocol's own words are about.
 func (r report) first() (anchor.Status, bool) {
 	for _, t := range r.Targets {
-		if t.Kind != logtree.Ethereum {
+		if t.Printed == nil && t.Kind != logtree.Ethereum {
 			return t, true
 		}
 	}
 	return anchor.Status{Confirmations: 0, Height: -1}, false
 }
 
-// testNetwork says whether a target that everybody's proofs name is on a network without value.
+// testNetwork says whether a target is on a network without value.
 func (r report) testNetwork() bool {
 	for _, t := range r.Targets {
 		if t.TestNetwork && t.Kind != logtree.Ethereum {

@@ -8,6 +8,8 @@
 //	GET   /api/v1/timestamps/{id}/ots        its proof
 //	GET   /api/v1/timestamps/{id}/evidence.zip
 //	                                         its proof, its certificate and how to verify them
+//	GET   /api/v1/timestamps/{id}/publications
+//	                                         where roots that it is in were printed
 //	GET   /api/v1/timestamps/{id}/thumbnail  its thumbnail
 //	GET   /api/v1/hashes/{sha256}            the account's stamp of a hash
 //	GET   /api/v1/usage                      the account's quota
@@ -44,6 +46,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/seal"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
@@ -54,6 +57,8 @@ type Store interface {
 	Accounts
 	Stamps
 	Endpoints
+	publish.Log
+	Mailboxes
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
@@ -111,6 +116,10 @@ type Config struct {
 	// are no webhooks.
 	Secrets  *seal.Key
 	CheckURL func(url string) error
+	// CheckMail says what is wrong with an account's e-mail address. Without it no e-mail is sent.
+	CheckMail func(address string) error
+	// MailEvery is how long an e-mail waits for more to say.
+	MailEvery time.Duration
 
 	// Log receives a line for each request that changed something or was refused. Default slog.Default().
 	Log *slog.Logger
@@ -162,11 +171,13 @@ func New(config Config) (*Server, error) {
 		s.route("timestamps/{}", "rest-get", http.MethodGet, s.get, "rest-patch", http.MethodPatch, s.patch),
 		s.route("timestamps/{}/ots", "rest-ots", http.MethodGet, s.ots),
 		s.route("timestamps/{}/evidence.zip", "rest-evidence", http.MethodGet, s.evidence),
+		s.route("timestamps/{}/publications", "rest-publications", http.MethodGet, s.publications),
 		s.route("timestamps/{}/thumbnail", "rest-thumbnail", http.MethodGet, s.thumbnail),
 		s.route("hashes/{}", "rest-hash", http.MethodGet, s.hash),
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),
 		s.route("verify", "rest-verify", http.MethodPost, s.verify),
 		s.route("targets", "rest-targets", http.MethodGet, s.targets),
+		s.route("notifications/email", "rest-email", http.MethodGet, s.email, "rest-email-on", http.MethodPut, s.setEmail, "rest-email-off", http.MethodDelete, s.endEmail),
 		s.route("webhooks", "rest-webhooks", http.MethodGet, s.webhooks, "rest-webhook-create", http.MethodPost, s.createWebhook),
 		s.route("webhooks/{}", "rest-webhook", http.MethodGet, s.webhook, "rest-webhook-delete", http.MethodDelete, s.deleteWebhook),
 		s.route("webhooks/{}/rotate", "rest-webhook-rotate", http.MethodPost, s.rotateWebhook),

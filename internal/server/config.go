@@ -7,13 +7,16 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/ethereum"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 // Config are the settings of the daemon. The comments are what datestoned config prints.
@@ -59,8 +62,8 @@ type Config struct {
 	// The number of connections that may be open at a time. When all are taken, a new one takes the
 	// place of the one that has been idle longest.
 	Connections int `toml:"connections"`
-	// What anchors the log: "configured" means the targets that have a table below, "none" means that
-	// nothing does and no proof will ever be complete.
+	// What anchors the log: "configured" means the targets that have a table below, and the public calendars
+	// where none has; "none" means that nothing does and no proof will ever be complete.
 	Targets string `toml:"targets"`
 	// Where Prometheus finds /metrics: an address host:port of its own, "same" for the address of the
 	// calendar, or empty for nowhere.
@@ -114,6 +117,9 @@ type Config struct {
 	// Whom e-mail comes from: an address, or a name and an address, for example
 	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
 	MailFrom string `toml:"mail_from"`
+	// How long e-mail to an account that asked for it waits for more to say: what happens within this time
+	// comes in one.
+	MailWait bitcoin.Duration `toml:"mail_wait"`
 
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
@@ -121,10 +127,17 @@ type Config struct {
 	Plans account.Plans `toml:"plans"`
 
 	Bitcoin bitcoin.Config `toml:"bitcoin"`
+	// The settings of a Litecoin target, beside that of Bitcoin or alone. They are those of [bitcoin], with a wallet,
+	// limits and a node (Litecoin Core) of their own. Only Bitcoin makes a stamp confirmed; what Litecoin attests is in
+	// the same proofs.
+	Litecoin bitcoin.Config `toml:"litecoin"`
 
 	// The Ethereum-like chains: a table [[ethereum]] for each. They are set in this file alone, without flags and
 	// variables. Their attestations are in the proofs of those only who ask for them.
 	Ethereum []ethereum.Config `toml:"ethereum"`
+
+	Publication publish.Config  `toml:"publication"`
+	Upstream    upstream.Config `toml:"upstream"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -149,7 +162,9 @@ func Defaults() Config {
 		EgressAllow:         []string{},
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
+		MailWait:            bitcoin.Duration(10 * time.Minute),
 		Plans:               account.DefaultPlans(),
+		Publication:         publish.DefaultConfig(),
 	}
 }
 
@@ -252,6 +267,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if err := c.checkNotices(); err != nil {
+		return err
+	}
+	if err := c.checkPublication(); err != nil {
 		return err
 	}
 	return c.checkTargets()

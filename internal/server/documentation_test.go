@@ -19,6 +19,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 var update = flag.Bool("update", false, "write datestone.toml from the comments of Config")
@@ -41,8 +42,8 @@ func TestDocumentation(t *testing.T) {
 	if err := decode(text, &c); err != nil {
 		t.Error(err)
 	}
-	c.Bitcoin = bitcoin.Config{}
 	c.Ethereum = nil
+	c.Bitcoin, c.Litecoin, c.Upstream = bitcoin.Config{}, bitcoin.Config{}, upstream.Config{}
 	if d := cmp.Diff(Defaults(), c); d != "" {
 		t.Errorf("the documented values are not the defaults (-want +got):\n%s", d)
 	}
@@ -107,9 +108,30 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 			b.WriteString(strings.Replace(one.String(), "#["+f.Tag.Get("toml")+"]", "#[["+f.Tag.Get("toml")+"]]", 1))
 			continue
 		}
-		if key := f.Tag.Get("toml"); f.Type.Kind() == reflect.Struct && key != "" {
+		if key := f.Tag.Get("toml"); key == litecoinName {
+			writeLitecoin(t, b, comments[f.Name])
+		} else if f.Type.Kind() == reflect.Struct && key != "" {
 			dir := filepath.Join("..", filepath.Base(f.Type.PkgPath()))
 			writeTable(t, b, key, dir, v.FieldByIndex(f.Index))
+		}
+	}
+}
+
+// writeLitecoin writes the settings of the table [bitcoin] again, without what they mean, with the defaults that differ.
+func writeLitecoin(t *testing.T, b *strings.Builder, about string) {
+	var same strings.Builder
+	writeTable(t, &same, bitcoinName, filepath.Join("..", "bitcoin"), reflect.ValueOf(bitcoin.Config{}))
+	confirmations, confTarget := bitcoin.Litecoin.Blocks()
+	own := map[string]string{"confirmations": fmt.Sprint(confirmations), "conf_target": fmt.Sprint(confTarget)}
+	fmt.Fprintln(b)
+	writeComment(b, about)
+	fmt.Fprintf(b, "#[%s]\n", litecoinName)
+	for line := range strings.Lines(same.String()) {
+		if key, _, isSetting := strings.Cut(strings.TrimPrefix(line, "#"), " = "); isSetting && !strings.HasPrefix(line, "# ") {
+			if value, differs := own[key]; differs {
+				line = fmt.Sprintf("#%s = %s\n", key, value)
+			}
+			b.WriteString(line)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 const ethereumPoll = 4 * time.Second
 
 // reservedNames are those of targets that have tables of their own.
-var reservedNames = []string{bitcoinName, "litecoin", "upstream", "calendars", "publication"}
+var reservedNames = []string{bitcoinName, litecoinName, upstreamName, publicationName}
 
 func ethereumBuilder(chain ethereum.Config, log *slog.Logger) builder {
 	return func(db *store.DB) (loop, error) {
@@ -90,7 +90,7 @@ func (c Config) auditEthereum(ctx context.Context, chains map[string]fsck.Chain)
 
 // callbackTypes are the authenticated calendar's names of chains, by target.
 func (c Config) callbackTypes() map[string]string {
-	types := map[string]string{bitcoinName: "BTC"}
+	types := map[string]string{bitcoinName: "BTC", litecoinName: "LTC"}
 	for _, chain := range c.Ethereum {
 		types[chain.Name] = "ETH"
 	}

@@ -98,6 +98,8 @@ const (
 	webhookTimeout = 15 * time.Second
 	// tryWithin bounds a try by any channel; a mail server may take longer than a webhook.
 	tryWithin = 70 * time.Second
+	// maxMailWait bounds how late an account hears of something.
+	maxMailWait = 7 * 24 * time.Hour
 )
 
 // checkNotices refuses settings of notices that cannot work.
@@ -110,7 +112,7 @@ func (c Config) checkNotices() error {
 		return fmt.Errorf("egress_ports or egress_allow: %w", err)
 	}
 	if c.OperatorWebhook != "" {
-		if _, err := operatorClient(c.OperatorWebhook); err != nil {
+		if _, err := operatorClient("operator_webhook", c.OperatorWebhook); err != nil {
 			return err
 		}
 	}
@@ -118,6 +120,9 @@ func (c Config) checkNotices() error {
 		if err := api.SignWebhook(make(http.Header), []string{c.OperatorWebhookSecret}, "check", time.Unix(0, 0), nil); err != nil {
 			return fmt.Errorf("operator_webhook_secret: %w", err)
 		}
+	}
+	if wait := time.Duration(c.MailWait); wait < 0 || wait > maxMailWait {
+		return fmt.Errorf("mail_wait is %v: write a time up to %v", wait, maxMailWait)
 	}
 	client, err := c.newMail()
 	if err != nil || c.OperatorMail == "" {
@@ -133,11 +138,11 @@ func (c Config) checkNotices() error {
 }
 
 // operatorClient asks the operator's own host, wherever it is, and no other.
-func operatorClient(address string) (*egress.Client, error) {
-	const example = `write an address, for example operator_webhook = "https://alerts.example.org/datestone"`
+func operatorClient(key, address string) (*egress.Client, error) {
+	const example = `write an address, for example "https://alerts.example.org/datestone"`
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("operator_webhook is %q: %s", address, example)
+		return nil, fmt.Errorf("%s is %q: %s", key, address, example)
 	}
 	port := u.Port()
 	if port == "" {
@@ -148,7 +153,7 @@ func operatorClient(address string) (*egress.Client, error) {
 		err = client.Check(address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("operator_webhook is %q: %w; %s", address, err, example)
+		return nil, fmt.Errorf("%s is %q: %w; %s", key, address, err, example)
 	}
 	return client, nil
 }
@@ -188,7 +193,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		Client: n.client, Secrets: n.secrets, OperatorSecret: s.config.OperatorWebhookSecret, Describe: surface.Describe, Now: time.Now,
 	}
 	if s.config.OperatorWebhook != "" {
-		operator, err := operatorClient(s.config.OperatorWebhook)
+		operator, err := operatorClient("operator_webhook", s.config.OperatorWebhook)
 		if err != nil {
 			return err
 		}
@@ -203,7 +208,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		return err
 	}
 	if post != nil {
-		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Targets: s.db.Targets}
+		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Store: s.db, Describe: surface.Describe, Proof: surface.Proof}
 		senders[notify.Receipt] = &eternity.Receipt{Store: s.db, Server: s.signed, Mail: post}
 	}
 	observe := observeNotices(numbers.registry)
@@ -217,6 +222,15 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 	const lease = "notices"
 	n.loop = newSingle(lease, nodeName(), s.db, build, numbers.leases.WithLabelValues(lease), s.log)
 	return nil
+}
+
+// openOff makes the page that switches e-mail off. It is there without a mail server too, for e-mail that was sent before.
+func (s *Server) openOff(numbers *metrics) (*letter.Off, error) {
+	trusted, err := proxies(s.config.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return letter.NewOff(letter.OffConfig{Store: s.db, TrustedProxies: trusted, Log: s.log, Observe: numbers.answered("unsubscribe")}), nil
 }
 
 // observeNotices registers the numbers of tries, and returns what is told of each.

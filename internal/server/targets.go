@@ -24,18 +24,17 @@ type builder func(*store.DB) (loop, error)
 // builders make the loops of the configured targets, by name.
 func (c Config) builders(log *slog.Logger) map[string]builder {
 	all := make(map[string]builder)
-	if c.hasBitcoin() {
-		all[bitcoinName] = func(db *store.DB) (loop, error) {
-			target, err := bitcoin.New(bitcoinName, c.Bitcoin, db, log)
-			if err != nil {
-				return nil, err
-			}
-			target.Keep(promises(db, bitcoinName, c.Plans))
-			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
-		}
+	for _, coin := range c.coins() {
+		all[coin.name] = coin.builder(c, log)
 	}
 	for _, chain := range c.Ethereum {
 		all[chain.Name] = ethereumBuilder(chain, log)
+	}
+	if c.Publication.Configured() {
+		all[publicationName] = c.publicationBuilder(log)
+	}
+	if c.hasUpstream() {
+		all[upstreamName] = c.upstreamBuilder(log)
 	}
 	return all
 }
@@ -72,17 +71,19 @@ func (c Config) loops(db *store.DB, held *prometheus.GaugeVec, log *slog.Logger)
 	return all, nil
 }
 
-// checkTargets refuses a server that would anchor nothing unless that is what was asked for.
+// checkTargets refuses targets that contradict each other or cannot work.
 func (c Config) checkTargets() error {
 	switch {
 	case c.Targets != "configured" && c.Targets != "none":
 		return fmt.Errorf(`targets is %q: write "configured" or "none"`, c.Targets)
 	case c.Targets == "none" && c.hasBitcoin():
 		return errors.New(`targets is "none" and there is a table [bitcoin]: remove one of them`)
+	case c.Targets == "none" && c.hasLitecoin():
+		return errors.New(`targets is "none" and there is a table [litecoin]: remove one of them`)
 	case c.Targets == "none" && len(c.Ethereum) > 0:
 		return errors.New(`targets is "none" and there is a table [[ethereum]]: remove one of them`)
-	case c.Targets == "configured" && !c.hasBitcoin() && len(c.Ethereum) == 0:
-		return errors.New(`no target is configured, so no proof would ever be complete: add a table [bitcoin] with network = "mainnet" and how to reach the node, or write targets = "none"`)
+	case c.Targets == "none" && c.Upstream.Given():
+		return errors.New(`targets is "none" and there is a table [upstream]: remove one of them`)
 	}
 	if err := c.checkEthereum(); err != nil {
 		return err
