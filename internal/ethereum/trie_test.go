@@ -35,6 +35,7 @@ func mustKey(t testing.TB) *btcec.PrivateKey {
 // TestBlocks has a real node make blocks of transactions of each kind: the path of every one ends at the transactionsRoot of the
 // node, with the bytes made of the node's JSON and with those that it gives itself.
 func TestBlocks(t *testing.T) {
+	t.Parallel()
 	chain := testnode.Anvil(t, "--disable-block-gas-limit", "--order", "fifo")
 	client, err := newRPC(Config{RPCURL: chain.URL})
 	if err != nil {
