@@ -70,7 +70,7 @@ func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
 
 func testNetwork(targets []anchor.Status) bool {
 	for _, t := range targets {
-		if t.TestNetwork {
+		if t.TestNetwork && t.Code != anchor.Removed {
 			return true
 		}
 	}

@@ -74,6 +74,9 @@ func (c Config) checkTargets() error {
 	case c.Targets == "configured" && !c.hasBitcoin() && !c.hasLitecoin():
 		return errors.New(`no target is configured, so no proof would ever be complete: add a table [bitcoin] with network = "mainnet" and how to reach the node, or write targets = "none"`)
 	}
+	if err := c.checkCoins(); err != nil {
+		return err
+	}
 	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
 		if _, err := build(nil); err != nil {
 			return err
