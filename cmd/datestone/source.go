@@ -18,7 +18,13 @@ type sourceFlags struct {
 	BitcoinCookie string `placeholder:"FILE" help:"The .cookie file of the node, when its address has no user and password." group:"src"`
 	Esplora       string `placeholder:"URL" xor:"src" help:"A block explorer's API, such as https://blockstream.info/api; it is trusted for which chain is the best." group:"src"`
 	Headers       string `placeholder:"FILE" xor:"src" help:"A file of block headers: all of them, 80 bytes each, or lines of HEIGHT HEADERHEX." group:"src"`
+	P2P           bool   `name:"p2p" xor:"src" help:"Bitcoin's peer-to-peer network: needs no node and trusts no website; strangers are asked and checked." group:"src"`
 	NoBitcoin     bool   `xor:"src" help:"Check no Bitcoin attestation." group:"src"`
+
+	Peer    []string `sep:"none" placeholder:"HOST[:PORT]" help:"With --p2p: ask this node, not those that the DNS seeds name. Repeat for more." group:"src"`
+	Agree   int      `placeholder:"N" help:"With --p2p: how many peers must agree. Default: 2, or 1 with one --peer." group:"src"`
+	Cache   string   `placeholder:"FOLDER" help:"With --p2p: where headers are kept. Default: datestone/headers in the user's cache folder." group:"src"`
+	NoCache bool     `help:"With --p2p: keep no headers." group:"src"`
 
 	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"src"`
 	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"src"`
@@ -70,7 +76,7 @@ func (a *app) litecoin() (headers.Source, error) {
 	if !strings.Contains(cfg.URL, "://") {
 		cfg.URL = "http://" + cfg.URL
 	}
-	if a.proxied {
+	if a.socks5 != "" {
 		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
 	}
 	s, err := headers.NewNode(a.litecoinNetwork(), cfg)
@@ -89,9 +95,14 @@ func (a *app) source() (headers.Source, error) {
 	if a.BitcoinCookie != "" && a.BitcoinNode == "" {
 		return nil, usagef("add --bitcoin-node URL", "--bitcoin-cookie goes with --bitcoin-node")
 	}
+	if !a.P2P && (len(a.Peer) > 0 || a.Agree != 0) {
+		return nil, usagef("add --p2p", "--peer and --agree go with --p2p")
+	}
 	switch {
 	case a.NoBitcoin:
 		return nil, errNoBitcoin
+	case a.P2P:
+		return a.p2p(network)
 	case a.Headers != "":
 		return headers.NewFile(network, a.Headers), nil
 	case a.Esplora != "":
@@ -129,7 +140,7 @@ func (a *app) source() (headers.Source, error) {
 			}
 		}
 	}
-	if a.proxied {
+	if a.socks5 != "" {
 		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
 	}
 	s, err := headers.NewNode(network, cfg)
@@ -170,6 +181,8 @@ func (a *app) sourceHint(err error) string {
 			return "add --ltc-" + n.Name
 		}
 		return "name it with --litecoin-node"
+	case a.P2P && (errors.Is(err, headers.ErrWrongNetwork) || errors.Is(err, headers.ErrUnreachable)):
+		return a.p2pHint()
 	case errors.Is(err, headers.ErrWrongNetwork):
 		for _, n := range headers.Networks {
 			if strings.Contains(err.Error(), "is on "+n.Name+",") {
@@ -181,7 +194,7 @@ func (a *app) sourceHint(err error) string {
 		}
 		return ""
 	case errors.Is(err, headers.ErrUnreachable) && a.Headers == "" && a.Esplora == "" && a.BitcoinNode == "":
-		return "start a Bitcoin node here, name one with --bitcoin-node URL, or trust an explorer: --esplora https://blockstream.info/api"
+		return "start a Bitcoin node here, name one with --bitcoin-node URL, ask the peer-to-peer network with --p2p, or trust an explorer: --esplora https://blockstream.info/api"
 	}
 	return ""
 }
@@ -211,8 +224,8 @@ func (a *app) setUp() error {
 			return usagef("such as --socks5-proxy localhost:9050", "%q is not a proxy", p)
 		}
 		// With this scheme names go to the proxy unresolved.
-		u := &url.URL{Scheme: "socks5h", Host: net.JoinHostPort(host, port)}
-		tr.Proxy, a.proxied = http.ProxyURL(u), true
+		a.socks5 = net.JoinHostPort(host, port)
+		tr.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5h", Host: a.socks5})
 	}
 	a.http = &http.Client{Transport: tr}
 	return nil

@@ -43,6 +43,7 @@ type verifyDoc struct {
 	Exit        int           `json:"exit"`
 	Network     string        `json:"network"`
 	TestNetwork bool          `json:"test_network"` // then nothing here proves anything
+	P2P         *p2pJSON      `json:"p2p,omitempty"`
 	Proofs      []verifyProof `json:"proofs"`
 }
 
@@ -128,6 +129,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 		doc.Proofs = append(doc.Proofs, p)
 		c.report(a, net, &p)
 	}
+	doc.P2P = newP2PJSON(source)
 	if a.JSON {
 		a.writeJSON(doc)
 	}

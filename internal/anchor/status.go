@@ -58,7 +58,7 @@ func (c Code) NeedsPerson() bool {
 	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused:
 		return true
 	}
-	return false
+	return c.printedNeedsPerson()
 }
 
 // Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
@@ -83,6 +83,7 @@ type Status struct {
 	Tip           string     `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
 	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
 	Attested      []Attested `json:"attested,omitempty"`    // by epoch
+	Printed       *Printed   `json:"printed,omitempty"`     // of a target that is printed; it has no chain
 	LastError     string     `json:"last_error,omitempty"`
 	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`
 	Updated       time.Time  `json:"updated"`

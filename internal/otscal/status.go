@@ -79,7 +79,7 @@ func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
 // first is the target that the protocol's own words are about.
 func (r report) first() (anchor.Status, bool) {
 	for _, t := range r.Targets {
-		if t.Code != anchor.Removed {
+		if t.Printed == nil && t.Code != anchor.Removed {
 			return t, true
 		}
 	}

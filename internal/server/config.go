@@ -12,6 +12,7 @@ import (
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -124,6 +125,8 @@ type Config struct {
 	// limits and a node (Litecoin Core) of their own. Only Bitcoin makes a stamp confirmed; what Litecoin attests is in
 	// the same proofs.
 	Litecoin bitcoin.Config `toml:"litecoin"`
+
+	Publication publish.Config `toml:"publication"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -149,6 +152,7 @@ func Defaults() Config {
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
+		Publication:         publish.DefaultConfig(),
 	}
 }
 
@@ -251,6 +255,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if err := c.checkNotices(); err != nil {
+		return err
+	}
+	if err := c.checkPublication(); err != nil {
 		return err
 	}
 	return c.checkTargets()

@@ -65,6 +65,9 @@ var (
 	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
 	deliveries    = describe("notice_deliveries", "Notices that are due to an endpoint, and those that were given up until somebody asks for another try; up to a million of each.", "state")
 	deliveryDue   = describe("notice_oldest_due_seconds", "Since when the oldest notice that is not delivered is due, in seconds since 1970; 0 when none is.")
+	printedSize   = describe("publication_noticed_entries", "Entries of the epoch of the newest notice to be printed that it covers.", "target")
+	printedWait   = describe("publication_waiting", "Notices that nobody has confirmed in print.", "target")
+	printedSince  = describe("publication_waiting_since_seconds", "Since when the oldest of them waits, in seconds since 1970; 0 when none does.", "target")
 	targetUpdated = describe("target_updated_seconds", "When the target last described itself, in seconds since 1970.", "target")
 )
 
@@ -181,6 +184,20 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(attestedSize, float64(counted), t.Target)
 		gauge(attestedLag, float64(head.Size-counted), t.Target)
+		if p := t.Printed; p != nil {
+			var size, since float64
+			if p.Last != nil {
+				size = float64(p.Last.Size)
+			}
+			if p.WaitingSince != nil {
+				since = float64(p.WaitingSince.UnixMilli()) / 1000
+			}
+			gauge(printedSize, size, t.Target)
+			gauge(printedWait, float64(p.Waiting), t.Target)
+			gauge(printedSince, since, t.Target)
+			gauge(targetUpdated, float64(t.Updated.UnixMilli())/1000, t.Target)
+			continue
+		}
 		gauge(targetHeight, float64(t.Height), t.Target)
 		gauge(targetNode, float64(t.NodeHeight), t.Target)
 		gauge(targetBalance, float64(t.Balance), t.Target)

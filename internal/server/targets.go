@@ -27,6 +27,9 @@ func (c Config) builders(log *slog.Logger) map[string]builder {
 	for _, coin := range c.coins() {
 		all[coin.name] = coin.builder(c, log)
 	}
+	if c.Publication.Configured() {
+		all[publicationName] = c.publicationBuilder(log)
+	}
 	return all
 }
 

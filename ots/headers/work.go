@@ -141,3 +141,14 @@ func (n *Network) nextBits(bits uint32, first, last int64) uint32 {
 	}
 	return compact(t)
 }
+
+// Work is how many hashes it takes on average to meet a target: what a chain's blocks are
+// weighed by. It is 0 for a target that is not valid.
+func Work(bits uint32) *big.Int {
+	t, ok := expand(bits)
+	if !ok || t.Sign() <= 0 {
+		return new(big.Int)
+	}
+	all := new(big.Int).Lsh(big.NewInt(1), 256)
+	return all.Div(all, t.Add(t, big.NewInt(1)))
+}
