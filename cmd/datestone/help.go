@@ -61,7 +61,7 @@ var groups = []kong.Group{
 var relevant = map[string]string{
 	"stamp":   "cmd acc cal out",
 	"upgrade": "cmd cal out",
-	"verify":  "cmd src net cal out",
+	"verify":  "cmd src ltc net cal out",
 	"info":    "cmd out",
 	"prune":   "cmd src net out",
 	"list":    "cmd acc out",
