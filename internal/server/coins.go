@@ -43,7 +43,7 @@ func (c Config) testNetwork() bool {
 			return true
 		}
 	}
-	return false
+	return c.hasUpstream() && c.Upstream.TestNetwork()
 }
 
 // checkCoins refuses targets of which only one has value: pages and proofs would be marked as those of a test network,

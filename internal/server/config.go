@@ -14,6 +14,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 // Config are the settings of the daemon. The comments are what datestoned config prints.
@@ -59,8 +60,8 @@ type Config struct {
 	// The number of connections that may be open at a time. When all are taken, a new one takes the
 	// place of the one that has been idle longest.
 	Connections int `toml:"connections"`
-	// What anchors the log: "configured" means the targets that have a table below, "none" means that
-	// nothing does and no proof will ever be complete.
+	// What anchors the log: "configured" means the targets that have a table below, and the public calendars
+	// where none has; "none" means that nothing does and no proof will ever be complete.
 	Targets string `toml:"targets"`
 	// Where Prometheus finds /metrics: an address host:port of its own, "same" for the address of the
 	// calendar, or empty for nowhere.
@@ -126,7 +127,8 @@ type Config struct {
 	// the same proofs.
 	Litecoin bitcoin.Config `toml:"litecoin"`
 
-	Publication publish.Config `toml:"publication"`
+	Publication publish.Config  `toml:"publication"`
+	Upstream    upstream.Config `toml:"upstream"`
 }
 
 // Defaults are the settings that apply where nothing is said.

@@ -44,6 +44,7 @@ var stateTables = []table{
 	{name: "chain", columns: "target, base, most_work"},
 	{name: "block", columns: "target, height, hash, work"},
 	{name: "coin", columns: "target, outpoint, value, script, branch, coinbase, height, lost, spent_by, spent_height"},
+	{name: "submission", columns: "id, target, epoch, size, root, calendar, uri, path, commitment, proof, height, ref, state, created, changed, next, tries", serial: true},
 	{name: "account", columns: "id, email, plan, suspended, created, branding, key_hash, key_hint, key_created, stamps, last_stamp", serial: true},
 	{name: "quota_use", columns: "account, month, used"},
 	{name: "stamp", columns: "account, number, id, certificate, digest, name, size, type, created, branding, thumbnail, public, nonce, leaf, position"},
