@@ -79,7 +79,7 @@ func (s *Server) complete(ctx context.Context, st account.Stamp) ([]byte, error)
 
 func testNetwork(targets []anchor.Status) bool {
 	for _, t := range targets {
-		if t.TestNetwork {
+		if t.TestNetwork && t.Code != anchor.Removed {
 			return true
 		}
 	}
