@@ -36,6 +36,7 @@ var allowed = map[string]map[string]string{
 		"ots/otshttp":   "calendars",
 		"ots/headers":   "block headers",
 		"ots/signedmsg": "calendars that want a signature",
+		"ots/printed":   "roots that were printed",
 	},
 	"cmd/datestoned": {
 		"internal/account":  "what the commands for accounts are given",
