@@ -48,6 +48,8 @@ const (
 	Refused Code = "tx_refused"
 	// StoreFailed: the database cannot be read or written.
 	StoreFailed Code = "store_failed"
+	// Removed: the target is not configured any more.
+	Removed Code = "removed"
 )
 
 // NeedsPerson says whether the state ends only when somebody does something.
@@ -73,6 +75,7 @@ type Status struct {
 	Confirmations int        `json:"confirmations"`         // that an attestation needs to count
 	Balance       int64      `json:"balance"`               // confirmed coins
 	Address       string     `json:"address,omitempty"`     // where to send coins to
+	Unit          string     `json:"unit,omitempty"`        // of amounts, if not satoshi
 	FeeRate       float64    `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
 	FeesDay       int64      `json:"fees_day"`              // spent and reserved in the last 24 hours
 	FeesWeek      int64      `json:"fees_week"`             // the same of seven days

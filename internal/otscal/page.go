@@ -89,6 +89,8 @@ func (s *Server) view(r report, now time.Time) page {
 func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	part := targetPart{Status: t, Mood: "wait", State: strings.ReplaceAll(string(t.Code), "_", " "), Updated: ago(now, t.Updated)}
 	switch {
+	case t.Code == anchor.Removed:
+		part.Network += " · not configured"
 	case t.Code == anchor.OK:
 		part.Mood, part.State = "good", "working"
 	case t.Code.NeedsPerson():
@@ -101,8 +103,11 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	if t.Printed != nil {
 		part.Print = viewPrinted(t.Printed, now)
 	}
+	if part.Unit == "" {
+		part.Unit = "sat"
+	}
 	if t.FeeRate > 0 {
-		part.Rate = fmt.Sprintf("%.3g sat/vB", t.FeeRate)
+		part.Rate = fmt.Sprintf("%.3g %s/vB", t.FeeRate, part.Unit)
 	}
 	if t.LastError != "" {
 		part.LastError = fmt.Sprintf("%s (%s)", t.LastError, ago(now, t.LastErrorAt))

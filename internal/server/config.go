@@ -121,6 +121,10 @@ type Config struct {
 	Plans account.Plans `toml:"plans"`
 
 	Bitcoin bitcoin.Config `toml:"bitcoin"`
+	// The settings of a Litecoin target, beside that of Bitcoin or alone. They are those of [bitcoin], with a wallet,
+	// limits and a node (Litecoin Core) of their own. Only Bitcoin makes a stamp confirmed; what Litecoin attests is in
+	// the same proofs.
+	Litecoin bitcoin.Config `toml:"litecoin"`
 
 	Publication publish.Config `toml:"publication"`
 }

@@ -196,7 +196,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 	}
 	senders := map[string]notify.Sender{
 		notify.Webhook:  sender,
-		notify.Callback: &eternity.Callback{Store: s.db, Client: n.client, Types: map[string]string{bitcoinName: "BTC"}},
+		notify.Callback: &eternity.Callback{Store: s.db, Client: n.client, Types: map[string]string{bitcoinName: "BTC", litecoinName: "LTC"}},
 	}
 	post, err := s.config.newMail()
 	if err != nil {

@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	documents, err := apidoc.New(apidoc.Config{
-		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.hasBitcoin() && c.Bitcoin.Network != "mainnet", Log: s.log, Observe: numbers.answered("developers"),
+		URI: c.URI, KeyPrefix: c.KeyPrefix, TestNetwork: c.testNetwork(), Log: s.log, Observe: numbers.answered("developers"),
 	})
 	if err != nil {
 		return nil, err
@@ -114,6 +114,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		if err := target.Announce(ctx); err != nil {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
+	}
+	if err := markRemoved(ctx, s.db, s.targets, time.Now()); err != nil {
+		return nil, err
 	}
 	surface, err := s.openCalendars(o.Version, numbers)
 	if err != nil {

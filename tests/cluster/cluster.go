@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/datestone/datestone/internal/testpg"
@@ -120,12 +121,18 @@ func (c *Cluster) SQL(t testing.TB, text string) string {
 	return testpg.SQL(t, c.options.Database, text)
 }
 
-// freePort returns a port below those that systems give to outgoing connections: a
+// portsGiven are the ports that nodes have, those of nodes that are down among them.
+var portsGiven sync.Map
+
+// freePort returns a port below those that systems give to outgoing connections, and no port twice: a
 // node that is down for a while gets its port back.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 12000 + rand.IntN(8000)
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
 			l.Close()
 			return port

@@ -15,7 +15,7 @@ const (
 	waiting   = 65_536
 	patience  = 10 * time.Second
 	crowd     = 8
-	maxGather = time.Millisecond
+	maxGather = 4 * time.Millisecond
 )
 
 // lockWithin is how long an append waits for the row before it fails: lock_timeout in internal/store.
@@ -71,8 +71,8 @@ type node struct {
 	at    time.Duration // when the node does next what do says
 	do    func(*node)
 	next  time.Duration   // when the next digest arrives
+	queue []time.Duration // when those arrived that wait
 	batch []time.Duration // when the digests of the append arrived
-	began time.Duration   // when the append did
 }
 
 // never is after everything.
@@ -137,15 +137,8 @@ func (s *run) pace(n *node) {
 
 // take is the node taking all that arrived, as one append.
 func (s *run) take(n *node) {
-	n.batch = n.batch[:0]
-	for n.next <= n.at {
-		if len(n.batch) < waiting {
-			n.batch = append(n.batch, n.next)
-		} else if n.next >= s.Warm {
-			s.result.Refused++
-		}
-		s.arrive(n)
-	}
+	s.collect(n, n.at, waiting+1)
+	n.batch, n.queue = n.queue, n.batch[:0]
 	if len(n.batch) == 0 {
 		s.sleep(n)
 		return
@@ -153,9 +146,20 @@ func (s *run) take(n *node) {
 	for range s.entries(n) {
 		n.bucket.take(n.at)
 	}
-	n.began = n.at
 	n.at += time.Duration(len(n.batch))*s.Digest + time.Duration(s.Before)*(n.trip+s.Server) + n.trip/2
 	n.do = s.append
+}
+
+// collect queues what arrives until a time, or until some are queued.
+func (s *run) collect(n *node, until time.Duration, goal int) {
+	for n.next <= until && len(n.queue) < goal {
+		if len(n.queue) < waiting {
+			n.queue = append(n.queue, n.next)
+		} else if n.next >= s.Warm {
+			s.result.Refused++
+		}
+		s.arrive(n)
+	}
 }
 
 // entries is the number of entries that the node's batch becomes.
@@ -225,7 +229,15 @@ func (s *run) fail(n *node) {
 // rest is the node's pause after an append of many.
 func (s *run) rest(n *node) {
 	if len(n.batch) > crowd {
-		n.at += min(n.at-n.began, maxGather)
+		s.collect(n, n.at, waiting+1)
+		if goal := (len(n.batch) + len(n.queue)) * 3 / 4; len(n.queue) < goal {
+			end := n.at + maxGather
+			s.collect(n, end, goal)
+			if len(n.queue) >= goal {
+				end = n.queue[len(n.queue)-1]
+			}
+			n.at = end
+		}
 	}
 	n.do = s.pace
 }
