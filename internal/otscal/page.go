@@ -100,11 +100,11 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	if r.Head.Size > 0 {
 		part.Percent = int(part.Attested * 100 / r.Head.Size)
 	}
-	if t.Printed != nil {
-		part.Print = viewPrinted(t.Printed, now)
-	}
 	if part.Unit == "" {
 		part.Unit = "sat"
+	}
+	if t.Printed != nil {
+		part.Print = viewPrinted(t.Printed, now)
 	}
 	if t.FeeRate > 0 {
 		part.Rate = fmt.Sprintf("%.3g %s/vB", t.FeeRate, part.Unit)
