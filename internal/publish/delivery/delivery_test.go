@@ -79,8 +79,7 @@ func TestMail(t *testing.T) {
 		{&mail.Error{Fault: mail.Refused, Message: "550 no such user"}, "mail_refused, ended"},
 		{context.DeadlineExceeded, "mail_down"},
 	} {
-		p.err = c.err
-		if got := codeOf(s.Send(t.Context(), notice)); got != c.want {
+		if got := codeOf(s.explain(c.err)); got != c.want {
 			t.Errorf("%v: %s, want %s", c.err, got, c.want)
 		}
 	}
@@ -173,8 +172,7 @@ func TestURL(t *testing.T) {
 		t.Errorf("%v", a.last.Header)
 	}
 	for status, want := range map[int]string{301: "url_refused, ended", 404: "url_refused, ended", 410: "url_refused, ended", 429: "url_failed", 500: "url_failed", 503: "url_failed"} {
-		a.status = status
-		if got := codeOf(s.Send(t.Context(), notice)); got != want {
+		if got := codeOf(judge(status)); got != want {
 			t.Errorf("%d: %s, want %s", status, got, want)
 		}
 	}
