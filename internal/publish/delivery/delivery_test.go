@@ -199,6 +199,15 @@ func TestPDF(t *testing.T) {
 			}
 		}
 	}
+	// However long its parts are, the page has room for them.
+	for n := 1; n <= 80; n += 11 {
+		p := sample(publish.German)
+		p.Notice.Title, p.Notice.Service = strings.Repeat("Wm ", n)[:n], "https://"+strings.Repeat("w", n)+".example.org"
+		p.Notice.Explains = p.Notice.Service + "/publications"
+		if _, err := PDF(p); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
 	for title, want := range map[string]bool{"Öffentliche Anzeige – Südkurier": true, "Δημόσια": true, "公告": false, " a": false, "a\nb": false, strings.Repeat("a", 81): false} {
 		if err := CheckTitle(title); (err == nil) != want {
 			t.Errorf("%q: %v", title, err)
