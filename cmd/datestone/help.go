@@ -21,6 +21,7 @@ Commands:
   list         list the stamps of an account
   fetch        download proofs from an account
   keygen       make a key for a private calendar
+  notice       check a root that was printed in a newspaper and typed again
 
 A first session:
   datestone stamp letter.pdf           writes letter.pdf.ots; only a digest leaves the machine
@@ -67,6 +68,7 @@ var relevant = map[string]string{
 	"list":    "cmd acc out",
 	"fetch":   "cmd acc out",
 	"keygen":  "cmd out",
+	"notice":  "cmd out",
 }
 
 var examples = map[string]string{
@@ -103,6 +105,8 @@ var examples = map[string]string{
 `,
 	"keygen": `  datestone keygen --private-calendar https://auth.example.org keys
   datestone stamp --key-file keys letter.pdf            all calendars that the file has keys for
+`,
+	"notice": `  datestone notice typed.txt                            the six lines; words around them do no harm
 `,
 }
 
