@@ -44,6 +44,7 @@ var allowed = map[string]map[string]string{
 		"ots/headers":     "block headers",
 		"ots/headers/p2p": "block headers from strangers",
 		"ots/signedmsg":   "calendars that want a signature",
+		"ots/printed":     "roots that were printed",
 	},
 	"cmd/datestoned": {
 		"internal/account":  "what the commands for accounts are given",

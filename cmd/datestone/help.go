@@ -21,6 +21,7 @@ Commands:
   list         list the stamps of an account
   fetch        download proofs from an account
   keygen       make a key for a private calendar
+  notice       check a root that was printed in a newspaper and typed again
 
 A first session:
   datestone stamp letter.pdf           writes letter.pdf.ots; only a digest leaves the machine
@@ -52,6 +53,7 @@ var groups = []kong.Group{
 	{Key: "acc", Title: "An account of a service"},
 	{Key: "src", Title: "Where block headers come from, at most one of"},
 	{Key: "net", Title: "The network, when it is not Bitcoin itself"},
+	{Key: "ltc", Title: "Litecoin attestations, which are checked when a node is named"},
 	{Key: "cal", Title: "Calendars"},
 	{Key: "out", Title: "Output"},
 }
@@ -60,12 +62,13 @@ var groups = []kong.Group{
 var relevant = map[string]string{
 	"stamp":   "cmd acc cal out",
 	"upgrade": "cmd cal out",
-	"verify":  "cmd src net cal out",
+	"verify":  "cmd src ltc net cal out",
 	"info":    "cmd out",
 	"prune":   "cmd src net out",
 	"list":    "cmd acc out",
 	"fetch":   "cmd acc out",
 	"keygen":  "cmd out",
+	"notice":  "cmd out",
 }
 
 var examples = map[string]string{
@@ -84,6 +87,7 @@ var examples = map[string]string{
   datestone verify --bitcoin-node http://user:password@10.0.0.5:8332 letter.pdf.ots
   datestone verify --p2p letter.pdf.ots                 without a node or a website
   datestone verify --headers headers.bin --offline letter.pdf.ots
+  datestone verify --litecoin-node http://user:password@10.0.0.6:9332 letter.pdf.ots
   datestone verify -d 03ba204e... letter.pdf.ots
 `,
 	"info": `  datestone info letter.pdf.ots
@@ -101,6 +105,8 @@ var examples = map[string]string{
 `,
 	"keygen": `  datestone keygen --private-calendar https://auth.example.org keys
   datestone stamp --key-file keys letter.pdf            all calendars that the file has keys for
+`,
+	"notice": `  datestone notice typed.txt                            the six lines; words around them do no harm
 `,
 }
 

@@ -53,6 +53,7 @@ type cli struct {
 	List    listCmd    `cmd:"" help:"List the stamps of an account, newest first."`
 	Fetch   fetchCmd   `cmd:"" help:"Download proofs from an account. A proof that is there already is completed."`
 	Keygen  keygenCmd  `cmd:"" help:"Make a key for a private calendar, which takes signed digests, and print its public key."`
+	Notice  noticeCmd  `cmd:"" help:"Check a root that was printed in a newspaper and typed again: say which line has a mistake. Contacts nobody."`
 
 	JSON    bool        `name:"json" help:"Print one JSON document on standard output." group:"out"`
 	Verbose int         `short:"v" type:"counter" help:"Say more. Repeat for still more." group:"out"`
@@ -165,7 +166,7 @@ func run(ctx context.Context, args []string, a *app) int {
 		return a.fail("", usage(errors.New(msg), hint))
 	}
 	name := kctx.Selected().Name
-	cmd := map[string]command{"stamp": &a.Stamp, "upgrade": &a.Upgrade, "verify": &a.Verify, "info": &a.Info, "prune": &a.Prune, "list": &a.List, "fetch": &a.Fetch, "keygen": &a.Keygen}[name]
+	cmd := map[string]command{"stamp": &a.Stamp, "upgrade": &a.Upgrade, "verify": &a.Verify, "info": &a.Info, "prune": &a.Prune, "list": &a.List, "fetch": &a.Fetch, "keygen": &a.Keygen, "notice": &a.Notice}[name]
 	if err := a.setUp(); err != nil {
 		return a.fail(name, err)
 	}

@@ -26,8 +26,8 @@ type sourceFlags struct {
 	Cache   string   `placeholder:"FOLDER" help:"With --p2p: where headers are kept. Default: datestone/headers in the user's cache folder." group:"src"`
 	NoCache bool     `help:"With --p2p: keep no headers." group:"src"`
 
-	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"src"`
-	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"src"`
+	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"ltc"`
+	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"ltc"`
 
 	EthereumRPC []string `name:"ethereum-rpc" sep:"none" placeholder:"[CHAIN=]URL" help:"The RPC of an Ethereum node, such as http://127.0.0.1:8545, or with the number of its chain 1=http://127.0.0.1:8545: Ethereum attestations are checked as well. It is trusted for its blocks. Repeat for other chains." group:"src"`
 
@@ -35,8 +35,8 @@ type sourceFlags struct {
 	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
 	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`
 	BtcRegtest  bool `xor:"net" help:"The same for a regtest chain." group:"net"`
-	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"net"`
-	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"net"`
+	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"ltc"`
+	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"ltc"`
 }
 
 func (f *sourceFlags) network() *headers.Network {

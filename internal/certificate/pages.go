@@ -149,5 +149,7 @@ func (s *Server) testNetwork(ctx context.Context) (bool, error) {
 }
 
 func anyTest(targets []anchor.Status) bool {
-	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork && t.Kind != logtree.Ethereum })
+	return slices.ContainsFunc(targets, func(t anchor.Status) bool {
+		return t.TestNetwork && t.Kind != logtree.Ethereum && t.Code != anchor.Removed
+	})
 }

@@ -83,6 +83,17 @@ func TestNotices(t *testing.T) {
 			t.Errorf("%s is taken:\n%s", name, n.Text())
 		}
 	}
+	// No date in words, and no place where a line breaks, is taken for a line of the root.
+	for day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC); day.Year() == 2026; day = day.AddDate(0, 0, 1) {
+		for host := 3; host < 45; host += 7 {
+			for _, l := range []publish.Language{publish.English, publish.German} {
+				n := publish.Notice{Service: "https://" + strings.Repeat("a", host) + ".b", Explains: "https://a.b", Language: l, Root: publish.RootOf(head, day)}
+				if err := n.Check(); err != nil {
+					t.Fatalf("%v\n%s", err, n.Text())
+				}
+			}
+		}
+	}
 	for _, m := range []time.Month{1, 3, 12} {
 		n := publish.Notice{Service: service, Language: publish.German, Root: publish.RootOf(head, time.Date(2027, m, 5, 0, 0, 0, 0, time.UTC))}
 		if want := map[time.Month]string{1: "5. Januar 2027", 3: "5. März 2027", 12: "5. Dezember 2027"}[m]; !strings.Contains(n.Text(), want) {

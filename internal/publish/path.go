@@ -168,7 +168,7 @@ func (s Shown) Words(jsonFile string) (string, error) {
 	line("\r\nWhat it shows: whoever finds this root in the paper, and follows the steps below from the file to it,")
 	line("knows that the file existed before the paper was printed. Neither this service nor a blockchain is needed.\r\n")
 	line("1. Find the notice in the paper itself, in a library for example, and compare the lines. If you type them into")
-	line("   a text file, datestoned publish check FILE says which line has a mistake.")
+	line("   a text file, datestone notice FILE says which line has a mistake.")
 	line("2. Compute the SHA-256 of your file (sha256sum FILE). It must be\r\n   %x", s.Digest)
 	line("3. Follow the steps. All numbers are bytes in hexadecimal; append and prepend put bytes after and before what")
 	line("   is there, and SHA-256 hashes the bytes. This does all of it:\r\n")

@@ -82,7 +82,7 @@ func (s *Server) complete(ctx context.Context, st account.Stamp) ([]byte, error)
 
 func testNetwork(targets []anchor.Status) bool {
 	for _, t := range targets {
-		if t.TestNetwork && t.Kind != logtree.Ethereum {
+		if t.TestNetwork && t.Kind != logtree.Ethereum && t.Code != anchor.Removed {
 			return true
 		}
 	}

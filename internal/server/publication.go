@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/datestone/datestone/api"
+	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/publish/delivery"
@@ -31,6 +33,13 @@ func (c Config) checkPublication() error {
 		if err := delivery.CheckTitle(p.Title); err != nil {
 			return fmt.Errorf("publication.title: %w", err)
 		}
+	}
+	if p.Explains != "" && !strings.HasPrefix(p.Explains, "https://") && !strings.HasPrefix(p.Explains, "http://") || strings.ContainsAny(p.Explains, " \r\n\t") {
+		return fmt.Errorf("publication.explains is %q: write an address that begins with https://", p.Explains)
+	}
+	sample := publish.Notice{Title: p.Title, Service: c.URI, Explains: p.Explains, Language: publish.Language(p.Language), Root: publish.RootOf(logtree.Head{Size: 1}, time.Unix(0, 0).UTC())}
+	if err := sample.Check(); err != nil {
+		return fmt.Errorf("publication: %w", err)
 	}
 	if p.Folder != "" && !filepath.IsAbs(p.Folder) {
 		return fmt.Errorf("publication.folder is %q: write its whole path, which begins with /", p.Folder)

@@ -88,6 +88,9 @@ func (c Config) checkTargets() error {
 	if err := c.checkEthereum(); err != nil {
 		return err
 	}
+	if err := c.checkCoins(); err != nil {
+		return err
+	}
 	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
 		if _, err := build(nil); err != nil {
 			return err

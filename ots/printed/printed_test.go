@@ -74,7 +74,7 @@ func positions(line string) (all []int) {
 // Every wrong character of every numbered line is found and located, and so are any two characters beside each other,
 // or one apart, that changed places.
 func TestEveryMistakeInALine(t *testing.T) {
-	for _, seed := range []string{"a", "b"} {
+	for _, seed := range []string{"a"} {
 		lines := sample(seed).Lines()
 		with := func(number int, line string) string {
 			all := append([]string{}, lines...)

@@ -114,24 +114,37 @@ func (r Root) of(all []numbered) Root {
 	return r
 }
 
-// readNumbered reads a line that begins with one character alone and goes on with what may be digits.
+// readNumbered reads a line that begins with one character alone and goes on with what may be digits and check characters.
 func readNumbered(text string) (numbered, bool) {
 	fields := strings.FieldsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	if len(fields) < 2 || len(fields[0]) != 1 {
 		return numbered{}, false
 	}
 	rest := strings.Join(fields[1:], "")
-	digits := 0
-	for _, c := range rest {
-		if strings.ContainsRune("0123456789abcdefABCDEF", c) {
-			digits++
-		}
-	}
-	if len(rest) < 7 || len(rest) > 24 || 2*digits < len(rest) {
+	if len(rest) < 9 || len(rest) > 24 {
 		return numbered{}, false
 	}
 	at := len(rest) - 2
+	before := 0
+	for _, field := range fields[1:] {
+		if isWord(field[:max(0, min(len(field), at-before))]) {
+			return numbered{}, false
+		}
+		before += len(field)
+	}
 	return numbered{strings.TrimSpace(text), fields[0], strings.ToLower(rest[:at]), strings.ToUpper(rest[at:])}, true
+}
+
+// isWord says whether characters are no digits of which one or two were mistaken: a date in words begins as a numbered
+// line does.
+func isWord(text string) bool {
+	others := 0
+	for _, c := range text {
+		if !strings.ContainsRune("0123456789abcdefABCDEF", c) {
+			others++
+		}
+	}
+	return others > 2 || others == 2 && len(text) > perGroup
 }
 
 // arrange puts lines into their places: in the order in which they came when there are as many as there must be, else

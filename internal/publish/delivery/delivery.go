@@ -55,10 +55,15 @@ func (s *Mail) Send(ctx context.Context, p publish.Publication) error {
 			{Name: FileName(p, ".pdf"), Type: "application/pdf", Content: document},
 		},
 	})
+	if err == nil {
+		return nil
+	}
+	return s.explain(err)
+}
+
+func (s *Mail) explain(err error) error {
 	var e *mail.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &e) && e.Fault == mail.Refused:
 		return ended(anchor.Faultf(anchor.MailRefused, nil, "no e-mail to %s is taken (%s): ask the publisher for the right address and write it in publication.mail_to", s.To, e.Message))
 	case errors.As(err, &e) && e.Fault == mail.Misconfigured:
@@ -170,7 +175,12 @@ func (s *URL) Send(ctx context.Context, p publish.Publication) error {
 	if err != nil {
 		return anchor.Faultf(anchor.URLDown, nil, "the publisher's URL does not answer (%v)", err)
 	}
-	switch status := answer.Status; {
+	return judge(answer.Status)
+}
+
+// judge says what an answer's status means.
+func judge(status int) error {
+	switch {
 	case status >= 200 && status <= 299:
 		return nil
 	case status >= 300 && status <= 399:

@@ -79,8 +79,7 @@ func TestMail(t *testing.T) {
 		{&mail.Error{Fault: mail.Refused, Message: "550 no such user"}, "mail_refused, ended"},
 		{context.DeadlineExceeded, "mail_down"},
 	} {
-		p.err = c.err
-		if got := codeOf(s.Send(t.Context(), notice)); got != c.want {
+		if got := codeOf(s.explain(c.err)); got != c.want {
 			t.Errorf("%v: %s, want %s", c.err, got, c.want)
 		}
 	}
@@ -173,8 +172,7 @@ func TestURL(t *testing.T) {
 		t.Errorf("%v", a.last.Header)
 	}
 	for status, want := range map[int]string{301: "url_refused, ended", 404: "url_refused, ended", 410: "url_refused, ended", 429: "url_failed", 500: "url_failed", 503: "url_failed"} {
-		a.status = status
-		if got := codeOf(s.Send(t.Context(), notice)); got != want {
+		if got := codeOf(judge(status)); got != want {
 			t.Errorf("%d: %s, want %s", status, got, want)
 		}
 	}
@@ -199,6 +197,15 @@ func TestPDF(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "notice-"+string(language)+".pdf"), first, 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	// However long its parts are, the page has room for them.
+	for n := 1; n <= 80; n += 11 {
+		p := sample(publish.German)
+		p.Notice.Title, p.Notice.Service = strings.Repeat("Wm ", n)[:n], "https://"+strings.Repeat("w", n)+".example.org"
+		p.Notice.Explains = p.Notice.Service + "/publications"
+		if _, err := PDF(p); err != nil {
+			t.Errorf("%d: %v", n, err)
 		}
 	}
 	for title, want := range map[string]bool{"Öffentliche Anzeige – Südkurier": true, "Δημόσια": true, "公告": false, " a": false, "a\nb": false, strings.Repeat("a", 81): false} {
