@@ -61,6 +61,14 @@ func TestWebhooks(t *testing.T) {
 	if _, err := client.CreateWebhook(ctx, api.WebhookRequest{URL: "http://127.0.0.1:1/", Events: api.EventTypes()}); !errors.Is(err, api.ErrInvalidURL) {
 		t.Errorf("an address inside: %v", err)
 	}
+	if got, err := client.Email(ctx); err != nil || got.Available || got.Enabled {
+		t.Errorf("e-mail without a mail server: %+v, %v", got, err)
+	}
+	if off, err := http.Get(dev.URI() + "/unsubscribe/" + strings.Repeat("0", 64)); err != nil || off.StatusCode != http.StatusOK {
+		t.Errorf("the page that switches e-mail off: %+v, %v", off, err)
+	} else if body, err := io.ReadAll(off.Body); err != nil || off.Body.Close() != nil || !bytes.Contains(body, []byte("Switch it off")) {
+		t.Errorf("%s, %v", body, err)
+	}
 	hook, err := client.CreateWebhook(ctx, api.WebhookRequest{URL: receiver.URL + "/hook", Events: api.EventTypes()})
 	if err != nil {
 		t.Fatal(err)

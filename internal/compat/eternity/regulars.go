@@ -10,9 +10,9 @@ import (
 
 const (
 	// oftenSigned is how many signatures a key has made when it gets a table.
-	oftenSigned = 32
-	// maxTables bounds the tables, of a megabyte each, maxRemembered the clients and the counts.
-	maxTables     = 16
+	oftenSigned = 8
+	// maxTables bounds the tables, of 115 kilobytes each, maxRemembered the clients and the counts.
+	maxTables     = 128
 	maxRemembered = 4096
 )
 
