@@ -211,7 +211,7 @@ func TestSourcesOfHeaders(t *testing.T) {
 		if s := r.status(); s.Code != c.code || !strings.Contains(s.Message, c.says) {
 			t.Errorf("%s: %s; want %s: %s", s.Code, s.Message, c.code, c.says)
 		}
-		if p := r.proof(e); p.State != calendar.Pending || !p.Promised {
+		if p := r.proof(e); p.State != calendar.Pending || p.Promises == nil {
 			t.Fatalf("%s: it counts: %+v", c.code, p)
 		}
 	}
@@ -302,9 +302,9 @@ func TestOneNeverDelaysAnother(t *testing.T) {
 		}
 	}
 	e := r.add(1)
-	wait("the first head", func() bool { return r.proof(e).Promised })
+	wait("the first head", func() bool { return r.proof(e).Promises != nil })
 	later := r.add(1)
-	wait("the second head", func() bool { return good.count("POST") == 2 && r.proof(later).Promised })
+	wait("the second head", func() bool { return good.count("POST") == 2 && r.proof(later).Promises != nil })
 	good.mine(r.chain)
 	deepen(r.chain, 3)
 	wait("the proof", func() bool { return r.proof(e).State == calendar.Confirmed })
