@@ -166,6 +166,20 @@ func (c *Client) Evidence(ctx context.Context, id string) ([]byte, error) {
 	return c.download(ctx, "downloading the evidence", id, "evidence.zip", maxEvidence)
 }
 
+// Publications are where roots that a timestamp is in were printed, the first one first, each with the steps that lead
+// there. There may be none.
+func (c *Client) Publications(ctx context.Context, id string) (Publications, error) {
+	var p Publications
+	err := checkID(id)
+	if err == nil {
+		err = c.call(ctx, request{method: http.MethodGet, path: []string{"timestamps", id, "publications"}, limit: maxAnswer}, &p)
+	}
+	if err != nil {
+		return Publications{}, c.failed("asking for the publications", err)
+	}
+	return p, nil
+}
+
 func (c *Client) download(ctx context.Context, what, id, name string, limit int64) ([]byte, error) {
 	err := checkID(id)
 	var body []byte

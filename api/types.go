@@ -190,6 +190,32 @@ type Usage struct {
 	Months    []MonthUsage `json:"months"` // newest first, with this one
 }
 
+// Publications are where roots that a timestamp is in were printed.
+type Publications struct {
+	Data []Publication `json:"data"`
+}
+
+// Publication is a root that was printed, with the way from a timestamp to it. Whoever follows Steps from SHA256Hash gets
+// Root, which is on the paper in the lines Printed.
+type Publication struct {
+	Paper       string            `json:"paper"`        // what it is called
+	Issue       string            `json:"issue"`        // its date, 2026-11-28
+	Page        string            `json:"page"`         // may be empty
+	URL         string            `json:"url"`          // may be empty
+	ConfirmedAt Time              `json:"confirmed_at"` // when the service's operator said so
+	SHA256Hash  string            `json:"sha256_hash"`  // where the steps begin
+	Steps       []PublicationStep `json:"steps"`
+	Root        string            `json:"root"`
+	Printed     []string          `json:"printed"`
+	Notice      string            `json:"notice"` // all that was printed
+}
+
+// PublicationStep is one operation: append or prepend bytes in hexadecimal, or sha256 of what is there.
+type PublicationStep struct {
+	Op  string `json:"op"`
+	Hex string `json:"hex"` // empty for sha256
+}
+
 // MonthUsage is how many timestamps an account made in a month.
 type MonthUsage struct {
 	Month string `json:"month"`

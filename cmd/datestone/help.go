@@ -26,6 +26,8 @@ A first session:
   datestone stamp letter.pdf           writes letter.pdf.ots; only a digest leaves the machine
   datestone upgrade letter.pdf.ots     some hours later, when Bitcoin has confirmed it
   datestone verify letter.pdf.ots      with your own Bitcoin node
+  datestone verify --p2p letter.pdf.ots
+                                       with nodes of strangers, whose word is checked
   datestone verify --esplora https://blockstream.info/api letter.pdf.ots
 
 With an account of a Datestone service, its address in DATESTONE_API and a key in DATESTONE_API_KEY:
@@ -80,6 +82,7 @@ var examples = map[string]string{
 `,
 	"verify": `  datestone verify letter.pdf.ots                       with the Bitcoin node of this machine
   datestone verify --bitcoin-node http://user:password@10.0.0.5:8332 letter.pdf.ots
+  datestone verify --p2p letter.pdf.ots                 without a node or a website
   datestone verify --headers headers.bin --offline letter.pdf.ots
   datestone verify -d 03ba204e... letter.pdf.ots
 `,

@@ -67,11 +67,6 @@ type cli struct {
 
 	accountFlags
 	sourceFlags
-
-	// The reference client keeps a cache; this tool has none. The options are taken so
-	// that scripts go on working.
-	NoCache bool   `hidden:""`
-	Cache   string `hidden:""`
 }
 
 type versionFlag bool
@@ -116,7 +111,7 @@ type app struct {
 	stdoutTTY      bool
 	stderrTTY      bool
 	http           *http.Client // for calendars and explorers
-	proxied        bool
+	socks5         string       // the proxy's address
 }
 
 // command is one subcommand: it reports through the app and returns an exit code, or

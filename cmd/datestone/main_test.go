@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -13,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/datestone/datestone/ots/headers/headerstest"
+	"github.com/datestone/datestone/ots/headers/p2p/p2ptest"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"node":     cmdNode,
 			"esplora":  cmdEsplora,
 			"headers":  cmdHeaders,
+			"peer":     cmdPeer,
 			"unhex":    cmdUnhex,
 			"cut":      cmdCut,
 			"wait-for": cmdWaitFor,
@@ -157,6 +161,29 @@ func cmdEsplora(ts *testscript.TestScript, neg bool, args []string) {
 	s := httptest.NewServer(worldOf(ts).chain.Esplora())
 	ts.Setenv(args[0], s.URL)
 	ts.Defer(s.Close)
+}
+
+// peer NAME [short] starts a node of the peer-to-peer network, with the chain as it is now, or
+// without its last three blocks.
+func cmdPeer(ts *testscript.TestScript, neg bool, args []string) {
+	raw := worldOf(ts).chain.File()
+	if len(args) == 2 {
+		raw = raw[:len(raw)-3*80]
+	}
+	n := p2ptest.New(&chaincfg.RegressionNetParams, raw)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Defer(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go n.Serve(c)
+		}
+	}()
 }
 
 // headers FILE [height] writes a full headers file, or a sparse one of one block.

@@ -18,12 +18,23 @@ type sourceFlags struct {
 	BitcoinCookie string `placeholder:"FILE" help:"The .cookie file of the node, when its address has no user and password." group:"src"`
 	Esplora       string `placeholder:"URL" xor:"src" help:"A block explorer's API, such as https://blockstream.info/api; it is trusted for which chain is the best." group:"src"`
 	Headers       string `placeholder:"FILE" xor:"src" help:"A file of block headers: all of them, 80 bytes each, or lines of HEIGHT HEADERHEX." group:"src"`
+	P2P           bool   `name:"p2p" xor:"src" help:"Bitcoin's peer-to-peer network: needs no node and trusts no website; strangers are asked and checked." group:"src"`
 	NoBitcoin     bool   `xor:"src" help:"Check no Bitcoin attestation." group:"src"`
+
+	Peer    []string `sep:"none" placeholder:"HOST[:PORT]" help:"With --p2p: ask this node, not those that the DNS seeds name. Repeat for more." group:"src"`
+	Agree   int      `placeholder:"N" help:"With --p2p: how many peers must agree. Default: 2, or 1 with one --peer." group:"src"`
+	Cache   string   `placeholder:"FOLDER" help:"With --p2p: where headers are kept. Default: datestone/headers in the user's cache folder." group:"src"`
+	NoCache bool     `help:"With --p2p: keep no headers." group:"src"`
+
+	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"src"`
+	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"src"`
 
 	BtcTestnet  bool `xor:"net" help:"Proofs are of the test network testnet3, not of Bitcoin." group:"net"`
 	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
 	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`
 	BtcRegtest  bool `xor:"net" help:"The same for a regtest chain." group:"net"`
+	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"net"`
+	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"net"`
 }
 
 func (f *sourceFlags) network() *headers.Network {
@@ -40,6 +51,41 @@ func (f *sourceFlags) network() *headers.Network {
 	return headers.Mainnet
 }
 
+func (f *sourceFlags) litecoinNetwork() *headers.Network {
+	switch {
+	case f.LtcTestnet:
+		return headers.LitecoinTestnet
+	case f.LtcRegtest:
+		return headers.LitecoinRegtest
+	}
+	return headers.LitecoinMainnet
+}
+
+// testNetwork says whether proofs are of a network without value.
+func (f *sourceFlags) testNetwork() bool { return f.network().Test() || f.litecoinNetwork().Test() }
+
+// litecoin makes the source of Litecoin's headers, or nil when no node is named.
+func (a *app) litecoin() (headers.Source, error) {
+	if a.LitecoinNode == "" {
+		if a.LitecoinCookie != "" || a.LtcTestnet || a.LtcRegtest {
+			return nil, usagef("add --litecoin-node URL", "--litecoin-cookie and the --ltc- options go with --litecoin-node")
+		}
+		return nil, nil
+	}
+	cfg := headers.NodeConfig{URL: a.LitecoinNode, Cookie: a.LitecoinCookie}
+	if !strings.Contains(cfg.URL, "://") {
+		cfg.URL = "http://" + cfg.URL
+	}
+	if a.socks5 != "" {
+		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
+	}
+	s, err := headers.NewNode(a.litecoinNetwork(), cfg)
+	if err != nil {
+		return nil, usage(err, "such as --litecoin-node http://user:password@127.0.0.1:9332")
+	}
+	return s, nil
+}
+
 // errNoBitcoin says that --no-bitcoin was given.
 var errNoBitcoin = errors.New("disabled by --no-bitcoin")
 
@@ -49,9 +95,14 @@ func (a *app) source() (headers.Source, error) {
 	if a.BitcoinCookie != "" && a.BitcoinNode == "" {
 		return nil, usagef("add --bitcoin-node URL", "--bitcoin-cookie goes with --bitcoin-node")
 	}
+	if !a.P2P && (len(a.Peer) > 0 || a.Agree != 0) {
+		return nil, usagef("add --p2p", "--peer and --agree go with --p2p")
+	}
 	switch {
 	case a.NoBitcoin:
 		return nil, errNoBitcoin
+	case a.P2P:
+		return a.p2p(network)
 	case a.Headers != "":
 		return headers.NewFile(network, a.Headers), nil
 	case a.Esplora != "":
@@ -89,7 +140,7 @@ func (a *app) source() (headers.Source, error) {
 			}
 		}
 	}
-	if a.proxied {
+	if a.socks5 != "" {
 		cfg.HTTP = a.client(seconds(headers.DefaultTimeout))
 	}
 	s, err := headers.NewNode(network, cfg)
@@ -119,6 +170,19 @@ func isLocal(host string) bool {
 // sourceHint says what to do about a source that failed.
 func (a *app) sourceHint(err error) string {
 	switch {
+	case errors.Is(err, headers.ErrWrongNetwork) && strings.Contains(err.Error(), "the Litecoin node is "):
+		for _, n := range headers.LitecoinNetworks {
+			if !strings.Contains(err.Error(), "is on "+n.String()+",") {
+				continue
+			}
+			if n == headers.LitecoinMainnet {
+				return "leave the --ltc- option away"
+			}
+			return "add --ltc-" + n.Name
+		}
+		return "name it with --litecoin-node"
+	case a.P2P && (errors.Is(err, headers.ErrWrongNetwork) || errors.Is(err, headers.ErrUnreachable)):
+		return a.p2pHint()
 	case errors.Is(err, headers.ErrWrongNetwork):
 		for _, n := range headers.Networks {
 			if strings.Contains(err.Error(), "is on "+n.Name+",") {
@@ -130,7 +194,7 @@ func (a *app) sourceHint(err error) string {
 		}
 		return ""
 	case errors.Is(err, headers.ErrUnreachable) && a.Headers == "" && a.Esplora == "" && a.BitcoinNode == "":
-		return "start a Bitcoin node here, name one with --bitcoin-node URL, or trust an explorer: --esplora https://blockstream.info/api"
+		return "start a Bitcoin node here, name one with --bitcoin-node URL, ask the peer-to-peer network with --p2p, or trust an explorer: --esplora https://blockstream.info/api"
 	}
 	return ""
 }
@@ -160,8 +224,8 @@ func (a *app) setUp() error {
 			return usagef("such as --socks5-proxy localhost:9050", "%q is not a proxy", p)
 		}
 		// With this scheme names go to the proxy unresolved.
-		u := &url.URL{Scheme: "socks5h", Host: net.JoinHostPort(host, port)}
-		tr.Proxy, a.proxied = http.ProxyURL(u), true
+		a.socks5 = net.JoinHostPort(host, port)
+		tr.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5h", Host: a.socks5})
 	}
 	a.http = &http.Client{Transport: tr}
 	return nil

@@ -22,8 +22,8 @@ import (
 	"github.com/datestone/datestone/ots/otshttp"
 )
 
-// maxChecked bounds how many Bitcoin attestations of one proof are looked up when none
-// of them holds.
+// maxChecked bounds how many attestations of one chain in one proof are looked up when
+// none of them holds.
 const maxChecked = 16
 
 // safeDepth is how many confirmations make a block hard to replace.
@@ -34,7 +34,7 @@ type verifyCmd struct {
 	File    string   `short:"f" xor:"target" placeholder:"FILE" help:"The data, when it is elsewhere; - is standard input." group:"cmd"`
 	Digest  string   `short:"d" xor:"target" placeholder:"HEX" help:"The digest of the data, instead of the data." group:"cmd"`
 	Offline bool     `help:"Do not ask calendars to complete the proof in memory first." group:"cmd"`
-	All     bool     `help:"Check every Bitcoin attestation. Otherwise the oldest that holds is enough." group:"cmd"`
+	All     bool     `help:"Check every attestation. Otherwise the oldest that holds is enough, of each chain." group:"cmd"`
 	Timeout seconds  `default:"10" placeholder:"SECONDS" help:"How long a calendar may take. Default: 10." group:"cmd"`
 }
 
@@ -43,6 +43,7 @@ type verifyDoc struct {
 	Exit        int           `json:"exit"`
 	Network     string        `json:"network"`
 	TestNetwork bool          `json:"test_network"` // then nothing here proves anything
+	P2P         *p2pJSON      `json:"p2p,omitempty"`
 	Proofs      []verifyProof `json:"proofs"`
 }
 
@@ -63,15 +64,31 @@ type verifyProof struct {
 	NotChecked   []string       `json:"not_checked"`
 	Error        *jsonError     `json:"error,omitempty"`
 
-	err  error
-	code int
+	blocks []*blockJSON // the oldest of each chain that holds
+	err    error
+	code   int
 }
 
 type blockJSON struct {
+	Chain         string    `json:"chain"` // bitcoin or litecoin
 	Height        uint64    `json:"height"`
 	Hash          string    `json:"hash"`
 	Time          time.Time `json:"time"`
 	Confirmations *uint64   `json:"confirmations,omitempty"`
+
+	source headers.Source
+	net    *headers.Network
+}
+
+// chain is what the attestations of one kind in a proof are checked with.
+type chain struct {
+	source  headers.Source // nil: not at all
+	net     *headers.Network
+	instead string // why not
+
+	block   *blockJSON // of the oldest that holds
+	err     error      // of the source
+	checked int
 }
 
 type verifiedJSON struct {
@@ -92,11 +109,18 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	litecoin, err := a.litecoin()
+	if err != nil {
+		return 0, err
+	}
 	up := a.upgrade(c.Timeout, allowed)
 	net := a.network()
-	doc := verifyDoc{Command: "verify", Network: net.Name, TestNetwork: net.Test(), Proofs: []verifyProof{}}
+	doc := verifyDoc{Command: "verify", Network: net.Name, TestNetwork: a.testNetwork(), Proofs: []verifyProof{}}
 	for _, name := range c.Proofs {
-		p := c.one(ctx, a, up, source, name)
+		p := c.one(ctx, a, up, map[ots.Kind]*chain{
+			ots.KindBitcoin:  {source: source, net: net, instead: errNoBitcoin.Error()},
+			ots.KindLitecoin: {source: litecoin, net: a.litecoinNetwork(), instead: "no Litecoin node was named to check it with: --litecoin-node"},
+		}, name)
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -105,13 +129,14 @@ func (c *verifyCmd) run(ctx context.Context, a *app) (int, error) {
 		doc.Proofs = append(doc.Proofs, p)
 		c.report(a, net, &p)
 	}
+	doc.P2P = newP2PJSON(source)
 	if a.JSON {
 		a.writeJSON(doc)
 	}
 	return doc.Exit, nil
 }
 
-func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, source headers.Source, name string) verifyProof {
+func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, chains map[ots.Kind]*chain, name string) verifyProof {
 	p := verifyProof{Proof: name, Status: "failed", Attestations: []verifiedJSON{}, Calendars: []answerJSON{}, NotChecked: []string{}}
 	failed := func(err error) verifyProof {
 		p.err = err
@@ -151,7 +176,7 @@ func (c *verifyCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, source
 			return failed(err)
 		}
 	}
-	return c.judge(ctx, a, source, f, p)
+	return c.judge(ctx, a, chains, f, p)
 }
 
 // matchTarget compares the proof's digest with the data, or with the digest given.
@@ -267,30 +292,24 @@ func attestations(f *ots.File) ([]found, error) {
 	return all, err
 }
 
-// judge checks the Bitcoin attestations, the oldest first, and lists what it leaves.
-func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f *ots.File, p verifyProof) verifyProof {
+// judge checks the attestations of each chain, the oldest first, and lists what it leaves.
+func (c *verifyCmd) judge(ctx context.Context, a *app, chains map[ots.Kind]*chain, f *ots.File, p verifyProof) verifyProof {
 	all, err := attestations(f)
 	if err != nil {
 		p.err, p.code = fmt.Errorf("%s: %w", p.Proof, err), exitUsage
 		return p
 	}
-	// Bitcoin by height, then the rest in the order of the tree.
+	// Bitcoin by height, Litecoin by height, then the rest in the order of the tree.
 	slices.SortStableFunc(all, func(x, y found) int {
-		bx, by := x.att.Kind() == ots.KindBitcoin, y.att.Kind() == ots.KindBitcoin
-		switch {
-		case bx && by:
-			return cmp.Compare(x.height, y.height)
-		case bx:
-			return -1
-		case by:
-			return 1
+		order := []ots.Kind{ots.KindLitecoin, ots.KindBitcoin}
+		kx, ky := slices.Index(order, x.att.Kind()), slices.Index(order, y.att.Kind())
+		if kx != ky || kx < 0 {
+			return ky - kx
 		}
-		return 0
+		return cmp.Compare(x.height, y.height)
 	})
 	var (
 		isFalse, pending, complete bool
-		sourceErr                  error
-		checked                    int
 		seen                       = make(map[string]bool)
 	)
 	for _, x := range all {
@@ -304,38 +323,37 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 					v.Reason = "pending: " + ans.Message
 				}
 			}
-		case ots.KindBitcoin:
-			complete = true
+		case ots.KindBitcoin, ots.KindLitecoin:
+			of := chains[x.att.Kind()]
+			complete = complete || x.att.Kind() == ots.KindBitcoin || of.source != nil
 			switch {
-			case source == nil:
-				v.Reason = errNoBitcoin.Error()
+			case of.source == nil:
+				v.Reason = of.instead
 			case !x.known:
 				v.Reason = "no chain is that high"
-			case p.Block != nil && !c.All:
-				v.Reason = "another Bitcoin attestation holds, which is enough; --all checks every one"
-			case sourceErr != nil:
-				v.Reason = sourceErr.Error()
-			case checked == maxChecked && p.Block == nil || checked > 256:
+			case of.block != nil && !c.All:
+				v.Reason = "another " + of.net.Chain() + " attestation holds, which is enough; --all checks every one"
+			case of.err != nil:
+				v.Reason = of.err.Error()
+			case of.checked == maxChecked && of.block == nil || of.checked > 256:
 				v.Reason = "too many attestations"
 			default:
-				checked++
-				block, err := lookUp(ctx, source, x)
+				of.checked++
+				block, err := lookUp(ctx, of, x)
 				switch {
 				case err == nil:
 					v.Result = "verified"
-					if p.Block == nil {
-						p.Block, p.Time, p.Source = block, &block.Time, source.String()
-					}
+					of.block = cmp.Or(of.block, block)
 				case errors.Is(err, ots.ErrMismatch):
 					isFalse = true
 					v.Result, v.Reason = "false", "the block's header has another Merkle root"
 				case errors.Is(err, headers.ErrNoBlock):
 					v.Reason = err.Error()
 				default:
-					sourceErr, v.Reason = err, err.Error()
+					of.err, v.Reason = err, err.Error()
 				}
 			}
-		case ots.KindLitecoin, ots.KindEthereum:
+		case ots.KindEthereum:
 			v.Reason = "this tool does not check " + x.att.Kind().String() + " attestations"
 		default:
 			v.Reason = "an attestation of an unknown kind"
@@ -346,10 +364,24 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 		}
 		p.Attestations = append(p.Attestations, v)
 	}
+	var sourceErr error
+	for _, kind := range []ots.Kind{ots.KindBitcoin, ots.KindLitecoin} {
+		of := chains[kind]
+		sourceErr = cmp.Or(sourceErr, of.err)
+		if b := of.block; b != nil {
+			p.blocks = append(p.blocks, b)
+			if p.Block == nil || b.Time.Before(p.Block.Time) {
+				p.Block, p.Time, p.Source = b, &b.Time, of.source.String()
+			}
+		}
+	}
 	switch {
 	case p.Block != nil:
 		p.Status, p.code = "verified", exitOK
-		p.NotChecked = append(p.NotChecked, caveats(source, p.Block)...)
+		for _, b := range p.blocks {
+			p.NotChecked = append(p.NotChecked, caveats(b)...)
+		}
+		p.NotChecked = append(p.NotChecked, "how exact the block's time is: a miner sets it, and it may be two hours off")
 	case isFalse:
 		p.Status, p.code = "false", exitFalse
 	case sourceErr != nil:
@@ -364,8 +396,8 @@ func (c *verifyCmd) judge(ctx context.Context, a *app, source headers.Source, f 
 }
 
 // lookUp fetches the header of an attestation's block and compares.
-func lookUp(ctx context.Context, source headers.Source, x found) (*blockJSON, error) {
-	h, err := source.Header(ctx, x.height)
+func lookUp(ctx context.Context, of *chain, x found) (*blockJSON, error) {
+	h, err := of.source.Header(ctx, x.height)
 	if err != nil {
 		return nil, err
 	}
@@ -373,8 +405,8 @@ func lookUp(ctx context.Context, source headers.Source, x found) (*blockJSON, er
 	if err != nil {
 		return nil, err
 	}
-	b := &blockJSON{Height: x.height, Hash: headers.HashString(h.Hash()), Time: t.UTC()}
-	if tip, err := source.Tip(ctx); err == nil && tip >= x.height {
+	b := &blockJSON{Chain: x.att.Kind().String(), source: of.source, net: of.net, Height: x.height, Hash: headers.HashString(h.Hash()), Time: t.UTC()}
+	if tip, err := of.source.Tip(ctx); err == nil && tip >= x.height {
 		n := tip - x.height + 1
 		b.Confirmations = &n
 	}
@@ -382,15 +414,19 @@ func lookUp(ctx context.Context, source headers.Source, x found) (*blockJSON, er
 }
 
 // caveats lists what even a verified proof leaves to trust.
-func caveats(source headers.Source, b *blockJSON) []string {
-	out := source.Unchecked()
+func caveats(b *blockJSON) []string {
+	out := b.source.Unchecked()
+	safe := uint64(safeDepth)
+	if b.net.Chain() == "Litecoin" {
+		safe *= 4 // its blocks come that much faster
+	}
 	switch {
 	case b.Confirmations == nil:
 		out = append(out, "how deep the block is buried")
-	case *b.Confirmations < safeDepth:
-		out = append(out, fmt.Sprintf("that the block stays: it has %s, and %d are safe", plural(int(*b.Confirmations), "confirmation"), safeDepth))
+	case *b.Confirmations < safe:
+		out = append(out, fmt.Sprintf("that the block stays: it has %s, and %d are safe", plural(int(*b.Confirmations), "confirmation"), safe))
 	}
-	return append(out, "how exact the block's time is: a miner sets it, and it may be two hours off")
+	return out
 }
 
 func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
@@ -405,22 +441,27 @@ func (c *verifyCmd) report(a *app, net *headers.Network, p *verifyProof) {
 	if p.File == "" || p.File == "-" {
 		what = "the data"
 	}
-	chain := "Bitcoin"
-	if net.Test() {
-		chain = "TEST NETWORK " + net.Name
-	}
 	switch p.Status {
 	case "verified":
 		a.printf("%s existed at %s\n", what, utc(*p.Time))
-		if net.Test() {
-			a.printf("  TEST NETWORK: %s has no value, and this proves nothing\n", net.Name)
+		if shown := p.Block.net; shown.Test() {
+			a.printf("  TEST NETWORK: %s has no value, and this proves nothing\n", shown)
 		}
 		a.printf("  digest:  %s %s\n", p.Hash, p.Digest)
-		a.printf("  block:   %s %d, %s\n", chain, p.Block.Height, p.Block.Hash)
-		if n := p.Block.Confirmations; n != nil {
-			a.printf("  depth:   %s\n", plural(int(*n), "confirmation"))
+		for _, b := range p.blocks {
+			name := b.net.Chain()
+			if b.net.Test() {
+				name = "TEST NETWORK " + b.net.String()
+			}
+			a.printf("  block:   %s %d, %s\n", name, b.Height, b.Hash)
+			if len(p.blocks) > 1 {
+				a.printf("  time:    %s\n", utc(b.Time))
+			}
+			if n := b.Confirmations; n != nil {
+				a.printf("  depth:   %s\n", plural(int(*n), "confirmation"))
+			}
+			a.printf("  source:  %s\n", show(b.source.String()))
 		}
-		a.printf("  source:  %s\n", show(p.Source))
 	case "pending":
 		a.printf("%s: not proven yet: no Bitcoin attestation, calendars still wait\n", show(p.Proof))
 	case "false":

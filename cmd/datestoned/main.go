@@ -39,6 +39,7 @@ type commands struct {
 	Account accountCmd `cmd:"" help:"Make, list and change accounts. The server may run meanwhile."`
 	Key     keyCmd     `cmd:"" help:"The API keys of accounts, and the Bitcoin keys of the authenticated calendar's customers."`
 	Notice  noticeCmd  `cmd:"" help:"List, send again or drop notices to webhooks. The server may run meanwhile."`
+	Publish publishCmd `cmd:"" help:"The roots that are printed: list, send, confirm where they appeared, check. The server may run meanwhile."`
 	Store   storeCmd   `cmd:"" help:"Copy the store between databases."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -86,7 +87,7 @@ func run(p *program, args []string) (code int) {
 	var c commands
 	c.Serve.settings, c.Fsck.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings(), newSettings()
 	c.Migrate.Status.settings, c.Migrate.Up.settings = newSettings(), newSettings()
-	for _, s := range slices.Concat(c.Account.settings(), c.Key.settings(), c.Notice.settings()) {
+	for _, s := range slices.Concat(c.Account.settings(), c.Key.settings(), c.Notice.settings(), c.Publish.settings()) {
 		*s = newSettings()
 	}
 	parser, err := kong.New(&c,

@@ -10,13 +10,14 @@ import (
 )
 
 type walletCmd struct {
-	Show walletShowCmd `cmd:"" default:"withargs" help:"Show the wallet's address, balance and public descriptors."`
+	Show walletShowCmd `cmd:"" default:"withargs" help:"Show the address, balance and public descriptors of each target's wallet."`
 	New  walletNewCmd  `cmd:"" help:"Make a file with a new key."`
 }
 
 type walletShowCmd struct {
+	Target string `arg:"" optional:"" help:"The target: bitcoin or litecoin. Without it those that are configured."`
 	settings
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool `name:"json" help:"Print JSON: an object, or {\"wallets\": [...]} with several."`
 }
 
 func (c *walletShowCmd) Run(p *program) error {
@@ -24,28 +25,39 @@ func (c *walletShowCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	w, err := server.ShowWallet(p.ctx, config)
+	wallets, err := server.ShowWallets(p.ctx, config, c.Target)
 	if err != nil {
 		return err
 	}
+	if len(wallets) == 1 {
+		return p.print(c.JSON, wallets[0], walletText(wallets[0]))
+	}
+	var texts []string
+	for _, w := range wallets {
+		texts = append(texts, walletText(w))
+	}
+	return p.print(c.JSON, map[string][]server.Wallet{"wallets": wallets}, strings.Join(texts, "\n\n"))
+}
+
+func walletText(w server.Wallet) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "network      %s\n", w.Network)
+	fmt.Fprintf(&text, "target       %s\nnetwork      %s\n", w.Target, w.Network)
 	if w.TestNetwork {
 		fmt.Fprintln(&text, "             TEST NETWORK: its coins have no value and its proofs prove nothing")
 	}
 	if w.Seen {
-		fmt.Fprintf(&text, "address      %s\nbalance      %d sat, confirmed, at block %d\n", w.Address, w.Balance, w.Height)
+		fmt.Fprintf(&text, "address      %s\nbalance      %d %s, confirmed, at block %d\n", w.Address, w.Balance, w.Unit, w.Height)
 	} else {
 		fmt.Fprintln(&text, "address      known once datestoned serve has seen the chain")
 	}
 	for _, d := range w.Descriptors {
 		fmt.Fprintf(&text, "descriptor   %s\n", d)
 	}
-	return p.print(c.JSON, w, strings.TrimSuffix(text.String(), "\n"))
+	return strings.TrimSuffix(text.String(), "\n")
 }
 
 type walletNewCmd struct {
-	File string `arg:"" help:"The file to make; the setting bitcoin.key_file names it."`
+	File string `arg:"" help:"The file to make; the setting key_file of the target names it."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
@@ -57,5 +69,5 @@ func (c *walletNewCmd) Run(p *program) error {
 		return err
 	}
 	return p.print(c.JSON, map[string]string{"key_file": c.File},
-		fmt.Sprintf("made %s: back it up, whoever has it can spend the coins\nwrite key_file = %q in the table [bitcoin]", c.File, c.File))
+		fmt.Sprintf("made %s: back it up, whoever has it can spend the coins\nwrite key_file = %q in the table [bitcoin], or of the target that it is for", c.File, c.File))
 }

@@ -54,6 +54,8 @@ const (
 	HeadersDisagree Code = "headers_disagree"
 	// StoreFailed: the database cannot be read or written.
 	StoreFailed Code = "store_failed"
+	// Removed: the target is not configured any more.
+	Removed Code = "removed"
 )
 
 // NeedsPerson says whether the state ends only when somebody does something.
@@ -62,7 +64,7 @@ func (c Code) NeedsPerson() bool {
 	case NodeAuth, NodePruned, WrongNetwork, NoFunds, FeeCap, WalletLocked, WalletMissing, Refused:
 		return true
 	}
-	return false
+	return c.printedNeedsPerson()
 }
 
 // Status is what a target says of itself, for status pages and metrics. Amounts are in the target's
@@ -79,6 +81,7 @@ type Status struct {
 	Confirmations int        `json:"confirmations"`         // that an attestation needs to count
 	Balance       int64      `json:"balance"`               // confirmed coins
 	Address       string     `json:"address,omitempty"`     // where to send coins to
+	Unit          string     `json:"unit,omitempty"`        // of amounts, if not satoshi
 	FeeRate       float64    `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
 	FeesDay       int64      `json:"fees_day"`              // spent and reserved in the last 24 hours
 	FeesWeek      int64      `json:"fees_week"`             // the same of seven days
@@ -86,6 +89,7 @@ type Status struct {
 	Tip           string     `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
 	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
 	Attested      []Attested `json:"attested,omitempty"`    // by epoch
+	Printed       *Printed   `json:"printed,omitempty"`     // of a target that is printed; it has no chain
 	Calendars     []Calendar `json:"calendars,omitempty"`   // that heads are given to, and those that are asked for them
 	LastError     string     `json:"last_error,omitempty"`
 	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`

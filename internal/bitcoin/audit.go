@@ -26,7 +26,7 @@ func NewAudit(c Config) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := newRPC(c)
+	client, err := newRPC(c, net)
 	if err != nil {
 		return nil, err
 	}
@@ -43,10 +43,10 @@ func (a *Audit) Confirmations() int64 { return int64(a.config.Confirmations) }
 func (a *Audit) Tip(ctx context.Context) (int64, error) {
 	genesis, err := a.node.blockHash(ctx, 0)
 	if err != nil {
-		return 0, strange(err)
+		return 0, a.node.strange(err)
 	}
-	if genesis != *a.net.params.GenesisHash {
-		return 0, anchor.Faultf(anchor.WrongNetwork, nil, "The Bitcoin node's first block is %v: it is not on %s.", genesis, a.config.Network)
+	if genesis != a.net.genesis {
+		return 0, anchor.Faultf(anchor.WrongNetwork, nil, "The %s node's first block is %v: it is not on %s.", a.net.chain.name, genesis, a.config.Network)
 	}
 	info, err := a.node.chainInfo(ctx)
 	return info.Blocks, err
@@ -57,19 +57,19 @@ func (a *Audit) Tip(ctx context.Context) (int64, error) {
 func (a *Audit) Block(ctx context.Context, height int64) (hash, root [32]byte, err error) {
 	hash, err = a.node.blockHash(ctx, height)
 	if err != nil {
-		return hash, root, strange(err)
+		return hash, root, a.node.strange(err)
 	}
 	var text string
 	if err := a.node.ask(ctx, &text, "getblockheader", chainhash.Hash(hash).String(), false); err != nil {
-		return hash, root, strange(err)
+		return hash, root, a.node.strange(err)
 	}
 	raw, err := hex.DecodeString(text)
 	if err != nil {
-		return hash, root, strange(fmt.Errorf("header of block %d: %w", height, err))
+		return hash, root, a.node.strange(fmt.Errorf("header of block %d: %w", height, err))
 	}
 	var h wire.BlockHeader
 	if err := h.Deserialize(bytes.NewReader(raw)); err != nil || h.BlockHash() != hash {
-		return hash, root, strange(fmt.Errorf("asked for the header of block %d and got another", height))
+		return hash, root, a.node.strange(fmt.Errorf("asked for the header of block %d and got another", height))
 	}
 	return hash, h.MerkleRoot, nil
 }

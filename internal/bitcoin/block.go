@@ -19,6 +19,7 @@ import (
 
 // watch is what blocks are searched for.
 type watch struct {
+	chain    *Chain
 	scripts  map[string]int            // output scripts that pay to us, with their branch
 	coins    map[wire.OutPoint]bool    // coins of ours, unspent or lost
 	attempts map[string]anchor.Attempt // that may be mined, by transaction id
@@ -39,11 +40,11 @@ func (w watch) observe(b *wire.MsgBlock, height int64) (ledger.Observed, error) 
 		if len(w.attempts) > 0 {
 			a, ours = w.attempts[ids[i].String()]
 		}
-		w.outputs(&o, tx, ids[i], i == 0, ours, made)
+		w.outputs(&o, tx, ids[i], i == 0 || w.chain.extension && i == len(b.Transactions)-1 && leavesExtension(tx), ours, made)
 		if !ours {
 			continue
 		}
-		att, err := attestation(b, ids, i, height, a.Head.Root)
+		att, err := w.chain.attestation(b, ids, i, height, a.Head.Root)
 		if err != nil {
 			return o, fmt.Errorf("block %d: transaction %s: %w", height, a.Ref, err)
 		}
@@ -86,7 +87,7 @@ func (w watch) outputs(o *ledger.Observed, tx *wire.MsgTx, id chainhash.Hash, co
 // attestation makes the path from the root, which is the data of transaction i, to the block's
 // header: what is before and after the root in the transaction, without witnesses, and its branch of
 // the block's tree. The path is evaluated before it is returned.
-func attestation(b *wire.MsgBlock, ids []chainhash.Hash, i int, height int64, root [32]byte) (logtree.Attestation, error) {
+func (c *Chain) attestation(b *wire.MsgBlock, ids []chainhash.Hash, i int, height int64, root [32]byte) (logtree.Attestation, error) {
 	var raw bytes.Buffer
 	if err := b.Transactions[i].SerializeNoWitness(&raw); err != nil {
 		return logtree.Attestation{}, err
@@ -104,11 +105,11 @@ func attestation(b *wire.MsgBlock, ids []chainhash.Hash, i int, height int64, ro
 	if !bytes.Equal(merkle, b.Header.MerkleRoot[:]) {
 		return logtree.Attestation{}, errors.New("the path does not lead to the block's header")
 	}
-	proof, err := ots.New(path, ots.BitcoinAttestation(uint64(height))).AppendBinary(nil)
+	proof, err := ots.New(path, c.attest(uint64(height))).AppendBinary(nil)
 	if err != nil {
 		return logtree.Attestation{}, fmt.Errorf("writing the path: %w", err)
 	}
-	return logtree.Attestation{Kind: logtree.Bitcoin, Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
+	return logtree.Attestation{Kind: c.kind, Height: height, BlockTime: b.Header.Timestamp.UTC().Truncate(time.Second), Proof: proof}, nil
 }
 
 // merklePath appends to path the way from transaction i to the root of Bitcoin's tree, in which the

@@ -68,7 +68,7 @@ func TestBlockPaths(t *testing.T) {
 	check := func(n, at int) {
 		b := fakeBlock(t, n, at, root)
 		a := anchor.Attempt{Ref: b.Transactions[at].TxID(), Head: logtree.Head{Size: 1, Root: root}}
-		o, err := watch{attempts: map[string]anchor.Attempt{a.Ref: a}}.observe(b, 7)
+		o, err := watch{chain: Bitcoin, attempts: map[string]anchor.Attempt{a.Ref: a}}.observe(b, 7)
 		if err != nil || len(o.Mined) != 1 {
 			t.Fatalf("transaction %d of %d: %v", at, n, err)
 		}
@@ -104,12 +104,12 @@ func TestLyingBlock(t *testing.T) {
 	b := fakeBlock(t, 5, 3, root)
 	a := anchor.Attempt{Ref: b.Transactions[3].TxID(), Head: logtree.Head{Root: root}}
 	b.Header.MerkleRoot[0] ^= 1
-	if _, err := (watch{attempts: map[string]anchor.Attempt{a.Ref: a}}).observe(b, 7); err == nil {
+	if _, err := (watch{chain: Bitcoin, attempts: map[string]anchor.Attempt{a.Ref: a}}).observe(b, 7); err == nil {
 		t.Error("a path that leads nowhere is accepted")
 	}
 	b.Header.MerkleRoot[0] ^= 1
 	a.Head.Root[0] ^= 1
-	if _, err := (watch{attempts: map[string]anchor.Attempt{a.Ref: a}}).observe(b, 7); err == nil {
+	if _, err := (watch{chain: Bitcoin, attempts: map[string]anchor.Attempt{a.Ref: a}}).observe(b, 7); err == nil {
 		t.Error("a transaction without the root is accepted")
 	}
 }
@@ -137,7 +137,7 @@ func BenchmarkBlockPath5000(b *testing.B) {
 	root := [32]byte{9}
 	block := fakeBlock(b, 5000, 4321, root)
 	a := anchor.Attempt{Ref: block.Transactions[4321].TxID(), Head: logtree.Head{Root: root}}
-	w := watch{scripts: map[string]int{"x": 0}, coins: map[wire.OutPoint]bool{{}: true}, attempts: map[string]anchor.Attempt{a.Ref: a}}
+	w := watch{chain: Bitcoin, scripts: map[string]int{"x": 0}, coins: map[wire.OutPoint]bool{{}: true}, attempts: map[string]anchor.Attempt{a.Ref: a}}
 	for b.Loop() {
 		if _, err := w.observe(block, 7); err != nil {
 			b.Fatal(err)

@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// dust is the smallest change that is made, in satoshi: what nodes relay to either kind of script.
-	dust = 330
 	// replaceable is the sequence of an input that allows replacement (BIP-125).
 	replaceable = wire.MaxTxInSequenceNum - 2
 	// maxInputs bounds a transaction, and with it the operations of its proof (4096 bytes each).
@@ -37,6 +35,7 @@ type order struct {
 	least     int64
 	increment feeRate
 	most      int64 // never more
+	dust      int64 // the smallest change that is made
 }
 
 // fee is what a transaction of this size has to pay.
@@ -71,7 +70,7 @@ func (o order) choose() (inputs []ledger.Coin, fee, change int64, err error) {
 		if fee > o.most {
 			return nil, 0, 0, errCap{fee}
 		}
-		if change = sum - fee; change >= dust {
+		if change = sum - fee; change >= o.dust {
 			return inputs, fee, change, nil
 		}
 		if len(more) > 0 && len(inputs) < maxInputs && more[0].Value > o.rate.fee(inputWeight(more[0].Script)/4+1) {
@@ -82,7 +81,7 @@ func (o order) choose() (inputs []ledger.Coin, fee, change int64, err error) {
 		if alone := o.fee(vsize(inputs, nil)); sum >= alone && sum <= o.most {
 			return inputs, sum, 0, nil
 		}
-		return nil, 0, 0, errShort{fee + dust - sum}
+		return nil, 0, 0, errShort{fee + o.dust - sum}
 	}
 }
 

@@ -41,6 +41,7 @@ func TestOrders(t *testing.T) {
 		w := wallets[rapid.SampledFrom([]string{"wpkh", "tr"}).Draw(t, "kind")]
 		change := w.keys.branches[ledger.Log].script
 		o := order{
+			dust:   rapid.SampledFrom([]int64{330, 3300}).Draw(t, "dust"),
 			head:   logtree.Head{Root: [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "root"))},
 			inputs: drawCoins(t, "inputs", change, 1, 3), more: drawCoins(t, "more", w.keys.branches[ledger.Funding].script, 0, 5),
 			change: change, rate: feeRate(rapid.Int64Range(100, 100_000).Draw(t, "rate")), increment: 1000, most: rapid.Int64Range(0, 30_000).Draw(t, "most"),
@@ -62,10 +63,10 @@ func TestOrders(t *testing.T) {
 		for _, c := range inputs {
 			in += c.Value
 		}
-		for i, o := range tx.TxOut {
-			out += o.Value
-			if i > 0 && o.Value < dust {
-				t.Fatalf("change of %d satoshi is dust", o.Value)
+		for i, made := range tx.TxOut {
+			out += made.Value
+			if i > 0 && made.Value < o.dust {
+				t.Fatalf("change of %d is dust", made.Value)
 			}
 		}
 		switch {
@@ -77,7 +78,7 @@ func TestOrders(t *testing.T) {
 			t.Fatalf("%d satoshi for %d bytes are below the rate %d", fee, a.VSize, o.rate)
 		case o.least > 0 && fee < o.least+o.increment.fee(a.VSize):
 			t.Fatalf("the fee of %d does not outbid %d", fee, o.least)
-		case left == 0 && fee > o.fee(vsize(inputs, nil))+dust+o.fee(40)+inputFee(o, inputs):
+		case left == 0 && fee > o.fee(vsize(inputs, nil))+o.dust+o.fee(40)+inputFee(o, inputs):
 			t.Fatalf("%d satoshi are wasted", fee)
 		case len(a.Uses) != len(inputs) || a.Set() != o.inputs[0].Outpoint || len(inputs) < len(o.inputs):
 			t.Fatalf("the transaction uses %v", a.Uses)
@@ -183,8 +184,9 @@ func TestPause(t *testing.T) {
 }
 
 func TestAmounts(t *testing.T) {
+	bitcoinNode := node{&rpc{net: Bitcoin.networks["mainnet"]}}
 	for text, want := range map[string]int64{"0.00000001": 1, "1": 1e8, "20999999.97690000": 2099999997690000, "1e-8": 1, "0.1": 1e7, "-1": -1, "0.000000001": -1, "x": -1, "": -1, "21000001": -1} {
-		got, ok := coinAmount(json.Number(text))
+		got, ok := bitcoinNode.coinAmount(json.Number(text))
 		if !ok {
 			got = -1
 		}

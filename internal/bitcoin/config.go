@@ -3,20 +3,21 @@
 package bitcoin
 
 import (
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
 // Config are the settings of a Bitcoin target. The zero value of a field means its default.
 type Config struct {
-	// Network is mainnet, testnet4, signet or regtest. Required: money depends on it.
+	// Chain is the chain; nil is Bitcoin.
+	Chain *Chain `toml:"-"`
+
+	// Network is mainnet, testnet4, signet or regtest; of Litecoin mainnet, testnet or regtest. Required:
+	// money depends on it.
 	Network string `toml:"network"`
 
 	// RPCURL is the address of the node's RPC, for example http://127.0.0.1:8332. Bitcoin Core and
-	// btcd are known to work. Default: 127.0.0.1 and the network's usual port.
+	// btcd are known to work, for Litecoin Litecoin Core. Default: 127.0.0.1 and the network's usual port.
 	RPCURL string `toml:"rpc_url"`
 	// RPCUser and RPCPassword let us in.
 	RPCUser     string `toml:"rpc_user"`
@@ -74,72 +75,3 @@ func (d *Duration) UnmarshalText(b []byte) error {
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// network is what is known of a network by its name.
-type network struct {
-	params *chaincfg.Params
-	port   string // of the RPC
-	test   bool   // coins without value
-}
-
-var networks = map[string]network{
-	"mainnet":  {&chaincfg.MainNetParams, "8332", false},
-	"testnet4": {&chaincfg.TestNet4Params, "48332", true},
-	"signet":   {&chaincfg.SigNetParams, "38332", true},
-	"regtest":  {&chaincfg.RegressionNetParams, "18443", true},
-}
-
-// complete fills in the defaults and refuses what cannot be.
-func (c *Config) complete() (network, error) {
-	net, ok := networks[c.Network]
-	if !ok {
-		return net, fmt.Errorf("network %q is unknown: write mainnet, testnet4, signet or regtest", c.Network)
-	}
-	fallback := 2.0
-	if !net.test {
-		fallback = 10
-	}
-	setDefault(&c.RPCURL, "http://127.0.0.1:"+net.port)
-	setDefault(&c.Wallet, "own")
-	setDefault(&c.Script, "wpkh")
-	setDefault(&c.Confirmations, 6)
-	setDefault(&c.Interval, Duration(time.Hour))
-	setDefault(&c.ConfTarget, 12)
-	setDefault(&c.MinFeeRate, 1)
-	setDefault(&c.FallbackFeeRate, max(fallback, c.MinFeeRate))
-	setDefault(&c.MaxFee, 20_000)
-	setDefault(&c.MaxFeeDay, 150_000)
-	setDefault(&c.Resend, Duration(30*time.Second))
-	switch {
-	case c.Script != "wpkh" && c.Script != "tr":
-		return net, fmt.Errorf("script %q is unknown: write wpkh or tr", c.Script)
-	case c.Wallet != "own" && !isNodeWallet(c.Wallet):
-		return net, fmt.Errorf("wallet %q is unknown: write own, or node: and the name of a wallet of the node", c.Wallet)
-	case c.Wallet == "own" && c.KeyFile == "":
-		return net, errors.New("the own wallet needs a key_file; make one, or write wallet = \"node:NAME\"")
-	case c.Wallet != "own" && c.KeyFile != "":
-		return net, errors.New("key_file is for the own wallet, and wallet names one of the node: leave one out")
-	case c.Birth < 0:
-		return net, errors.New("birth is a height and cannot be negative")
-	case c.Confirmations < 1 || c.Confirmations > 1000:
-		return net, errors.New("confirmations must be from 1 to 1000")
-	case c.Interval < 0 || c.Resend < 0:
-		return net, errors.New("interval and resend cannot be negative")
-	case c.ConfTarget < 1 || c.ConfTarget > 1008:
-		return net, errors.New("conf_target must be from 1 to 1008 blocks")
-	case !(c.MinFeeRate > 0) || c.MinFeeRate > 10_000:
-		return net, errors.New("min_fee_rate must be above 0 and at most 10,000 satoshi per virtual byte")
-	case !(c.FallbackFeeRate >= c.MinFeeRate) || c.FallbackFeeRate > 10_000:
-		return net, errors.New("fallback_fee_rate must be from min_fee_rate to 10,000 satoshi per virtual byte")
-	case c.MaxFee < 0 || c.MaxFeeDay < c.MaxFee:
-		return net, errors.New("max_fee_day cannot be less than max_fee, and neither can be negative")
-	}
-	return net, nil
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}

@@ -35,7 +35,7 @@ func (t *Target) follow(ctx context.Context, now time.Time) error {
 	}
 	if chain.Followed && chain.Best.Hash == best && t.pinned && !t.lagging {
 		t.nodeHeight = chain.Best.Height
-		return staleFork(chain)
+		return t.staleFork(chain)
 	}
 	if err := t.checkNetwork(ctx, now); err != nil {
 		return err
@@ -58,31 +58,31 @@ func (t *Target) follow(ctx context.Context, now time.Time) error {
 	if err := t.advance(ctx, now, info); err != nil {
 		return err
 	}
-	t.lagging = t.net.params.Name != "regtest" && (info.Syncing || info.Headers > info.Blocks+3)
+	t.lagging = t.config.Network != "regtest" && (info.Syncing || info.Headers > info.Blocks+3)
 	if t.lagging {
-		return anchor.Faultf(anchor.NodeSyncing, nil, "The Bitcoin node is downloading the chain: %d of %d blocks.", info.Blocks, info.Headers)
+		return anchor.Faultf(anchor.NodeSyncing, nil, "The %s node is downloading the chain: %d of %d blocks.", t.net.chain.name, info.Blocks, info.Headers)
 	}
 	if chain, err = t.store.Chain(ctx, t.name); err != nil {
 		return err
 	}
-	return staleFork(chain)
+	return t.staleFork(chain)
 }
 
-func staleFork(c ledger.Chain) error {
+func (t *Target) staleFork(c ledger.Chain) error {
 	if new(big.Int).SetBytes(c.Best.Work[:]).Cmp(new(big.Int).SetBytes(c.MostWork[:])) >= 0 {
 		return nil
 	}
-	return anchor.Faultf(anchor.NodeStaleFork, nil, "The Bitcoin node follows a chain with less work than one that was seen already; nothing is counted until it has caught up. Check its peers.")
+	return anchor.Faultf(anchor.NodeStaleFork, nil, "The %s node follows a chain with less work than one that was seen already; nothing is counted until it has caught up. Check its peers.", t.net.chain.name)
 }
 
 // checkNetwork refuses a node of another chain than is configured, or than the database knows.
 func (t *Target) checkNetwork(ctx context.Context, now time.Time) error {
 	genesis, err := t.node.blockHash(ctx, 0)
 	if err != nil {
-		return strange(err)
+		return t.node.strange(err)
 	}
-	if genesis != *t.net.params.GenesisHash {
-		return anchor.Faultf(anchor.WrongNetwork, nil, "The Bitcoin node's first block is %v: it is not on %s. Correct the node's address or the network.", genesis, t.config.Network)
+	if genesis != t.net.genesis {
+		return anchor.Faultf(anchor.WrongNetwork, nil, "The %s node's first block is %v: it is not on %s. Correct the node's address or the network.", t.net.chain.name, genesis, t.config.Network)
 	}
 	if t.pinned {
 		return nil
@@ -115,7 +115,7 @@ func (t *Target) start(ctx context.Context, now time.Time, chain ledger.Chain, i
 	if base > 0 && own && t.config.Birth == 0 {
 		found, err := t.scan(ctx, base)
 		switch {
-		case errors.Is(err, errNoScan) && t.net.params.Name == "regtest":
+		case errors.Is(err, errNoScan) && t.config.Network == "regtest":
 			base = 0
 		case errors.Is(err, errNoScan):
 			t.log.Warn("the node cannot search for coins; those that the wallet got before are not seen: set birth to find them", "height", base)
@@ -125,11 +125,11 @@ func (t *Target) start(ctx context.Context, now time.Time, chain ledger.Chain, i
 		coins = found
 	}
 	if base > info.Blocks {
-		return anchor.Faultf(anchor.NodeSyncing, nil, "The Bitcoin node has %d blocks and following begins at block %d; wait, or correct birth.", info.Blocks, base)
+		return anchor.Faultf(anchor.NodeSyncing, nil, "The %s node has %d blocks and following begins at block %d; wait, or correct birth.", t.net.chain.name, info.Blocks, base)
 	}
 	hash, err := t.node.blockHash(ctx, base)
 	if err != nil {
-		return strange(err)
+		return t.node.strange(err)
 	}
 	b := ledger.Block{Height: base, Hash: hash}
 	if work, ok, err := t.node.chainWork(ctx, hash); err != nil {
@@ -137,7 +137,7 @@ func (t *Target) start(ctx context.Context, now time.Time, chain ledger.Chain, i
 	} else if ok {
 		b.Work = addWork(b.Work, work)
 	} else if base == 0 {
-		b.Work = addWork(b.Work, blockWork(t.net.params.GenesisBlock.Header.Bits))
+		b.Work = addWork(b.Work, blockWork(t.net.bits))
 	}
 	t.log.Info("following the chain", "height", base, "coins", len(coins))
 	return t.store.StartChain(ctx, now, t.name, b, coins)
@@ -181,17 +181,17 @@ func (t *Target) rewind(ctx context.Context, now time.Time, info chainInfo) erro
 	}
 	top := min(chain.Best.Height, info.Blocks)
 	if top < chain.Base {
-		return behind(info, chain)
+		return t.behind(info, chain)
 	}
 	same, err := agrees(top)
 	if err != nil {
-		return moved(err)
+		return t.moved(err)
 	}
 	if same && top == chain.Best.Height {
 		return nil
 	}
 	if same {
-		return behind(info, chain)
+		return t.behind(info, chain)
 	}
 	// The first of our blocks, by height, that is not theirs.
 	var failed error
@@ -204,7 +204,7 @@ func (t *Target) rewind(ctx context.Context, now time.Time, info chainInfo) erro
 		return !same
 	}))
 	if failed != nil {
-		return moved(failed)
+		return t.moved(failed)
 	}
 	t.log.Warn("the chain was reorganised", "from", first, "to", chain.Best.Height)
 	for height := chain.Best.Height; height >= first; height-- {
@@ -229,14 +229,14 @@ func (t *Target) rewind(ctx context.Context, now time.Time, info chainInfo) erro
 	return t.start(ctx, now, chain, info)
 }
 
-func behind(info chainInfo, chain ledger.Chain) error {
-	return anchor.Faultf(anchor.NodeBehind, nil, "The Bitcoin node is at block %d, behind block %d that was seen already; waiting for it.", info.Blocks, chain.Best.Height)
+func (t *Target) behind(info chainInfo, chain ledger.Chain) error {
+	return anchor.Faultf(anchor.NodeBehind, nil, "The %s node is at block %d, behind block %d that was seen already; waiting for it.", t.net.chain.name, info.Blocks, chain.Best.Height)
 }
 
 // moved is the error for a chain that changed while it was read; the next step reads it again.
-func moved(err error) error {
+func (t *Target) moved(err error) error {
 	if errors.Is(err, errNoBlock) {
-		return anchor.Faultf(anchor.NodeBehind, err, "The Bitcoin node's chain changed while it was read; reading it again.")
+		return anchor.Faultf(anchor.NodeBehind, err, "The %s node's chain changed while it was read; reading it again.", t.net.chain.name)
 	}
 	return err
 }
@@ -255,16 +255,16 @@ func (t *Target) advance(ctx context.Context, now time.Time, info chainInfo) err
 		}
 		hash, err := t.node.blockHash(ctx, best.Height+1)
 		if err != nil {
-			return moved(err)
+			return t.moved(err)
 		}
 		b, err := t.node.block(ctx, hash)
 		if errors.Is(err, errPruned) {
 			return t.pruned(ctx, hash, best.Height+1, err)
 		} else if err != nil {
-			return moved(err)
+			return t.moved(err)
 		}
 		if b.Header.PrevBlock != best.Hash {
-			return moved(errNoBlock)
+			return t.moved(errNoBlock)
 		}
 		if best, err = t.connect(ctx, now, b, best); err != nil {
 			return err
@@ -281,7 +281,7 @@ func (t *Target) connect(ctx context.Context, now time.Time, b *wire.MsgBlock, b
 	}
 	o, err := w.observe(b, best.Height+1)
 	if err != nil {
-		return best, strange(err)
+		return best, t.node.strange(err)
 	}
 	o.Work = addWork(best.Work, blockWork(b.Header.Bits))
 	counted, err := t.store.ConnectBlock(ctx, now, t.name, o, int64(t.config.Confirmations))
@@ -299,7 +299,7 @@ func (t *Target) connect(ctx context.Context, now time.Time, b *wire.MsgBlock, b
 
 // watch is what the next block is searched for.
 func (t *Target) watch(ctx context.Context) (watch, error) {
-	w := watch{scripts: t.wallet.scripts(), coins: make(map[wire.OutPoint]bool), attempts: make(map[string]anchor.Attempt), foreign: isNodeWallet(t.config.Wallet)}
+	w := watch{chain: t.net.chain, scripts: t.wallet.scripts(), coins: make(map[wire.OutPoint]bool), attempts: make(map[string]anchor.Attempt), foreign: isNodeWallet(t.config.Wallet)}
 	coins, err := t.store.Coins(ctx, t.name)
 	if err != nil {
 		return w, err
@@ -335,9 +335,9 @@ func (t *Target) pruned(ctx context.Context, hash chainhash.Hash, height int64, 
 		}
 	}
 	if asked > 0 {
-		return anchor.Faultf(anchor.NodePruned, cause, "The Bitcoin node has deleted block %d, which is needed; it is asking %d of its peers for it.", height, asked)
+		return anchor.Faultf(anchor.NodePruned, cause, "The %s node has deleted block %d, which is needed; it is asking %d of its peers for it.", t.net.chain.name, height, asked)
 	}
-	return anchor.Faultf(anchor.NodePruned, cause, "The Bitcoin node has deleted block %d, which is needed, and cannot get it from a peer; use a node that keeps it.", height)
+	return anchor.Faultf(anchor.NodePruned, cause, "The %s node has deleted block %d, which is needed, and cannot get it from a peer; use a node that keeps it.", t.net.chain.name, height)
 }
 
 // forget drops what was learned from a node at another block.

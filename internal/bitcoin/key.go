@@ -1,6 +1,7 @@
 package bitcoin
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -72,7 +73,7 @@ func readKeyFile(path string, net network) (*hdkeychain.ExtendedKey, error) {
 	case !key.IsPrivate():
 		return nil, fmt.Errorf("the key file %s holds a public key, which cannot sign", path)
 	case !key.IsForNet(net.params):
-		return nil, fmt.Errorf("the key in %s is for another network than %s", path, net.params.Name)
+		return nil, fmt.Errorf("the key in %s is for another network than this one of %s", path, net.chain.name)
 	case key.Depth() != 0:
 		return nil, fmt.Errorf("the key in %s is not a master key: its depth is %d, not 0", path, key.Depth())
 	}
@@ -160,7 +161,7 @@ func deriveBranch(account *hdkeychain.ExtendedKey, net network, taproot bool, br
 func Descriptors(c Config) ([]string, error) {
 	net, err := c.complete()
 	if err != nil {
-		return nil, fmt.Errorf("bitcoin: %w", err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(c.Chain, Bitcoin).table, err)
 	}
 	master, err := readKeyFile(c.KeyFile, net)
 	if err != nil {

@@ -25,11 +25,11 @@ func writeKey(t testing.TB, text string) string {
 
 func readKeys(t testing.TB, text, net, kind string) *keys {
 	t.Helper()
-	master, err := readKeyFile(writeKey(t, text), networks[net])
+	master, err := readKeyFile(writeKey(t, text), Bitcoin.networks[net])
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := deriveKeys(master, networks[net], kind)
+	k, err := deriveKeys(master, Bitcoin.networks[net], kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestKeyFile(t *testing.T) {
 		{xprv, "regtest", "another network"},
 		{xpub, "mainnet", "cannot sign"},
 	} {
-		_, err := readKeyFile(writeKey(t, c.text), networks[c.net])
+		_, err := readKeyFile(writeKey(t, c.text), Bitcoin.networks[c.net])
 		if err == nil || !strings.Contains(err.Error(), c.want) || c.text != "" && strings.Contains(err.Error(), c.text) {
 			t.Errorf("key file %q: %v, want an error with %q and without the key", c.text, err, c.want)
 		}

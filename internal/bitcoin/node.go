@@ -1,7 +1,6 @@
 package bitcoin
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -19,8 +18,8 @@ import (
 	"github.com/datestone/datestone/internal/bitcoin/ledger"
 )
 
-// node asks a Bitcoin node what a target needs to know, in words that Bitcoin Core and btcd both
-// understand.
+// node asks a node what a target needs to know, in words that Bitcoin Core, btcd and Litecoin Core
+// all understand.
 type node struct{ *rpc }
 
 func (n node) ask(ctx context.Context, out any, method string, params ...any) error {
@@ -40,15 +39,15 @@ type chainInfo struct {
 func (n node) chainInfo(ctx context.Context) (chainInfo, error) {
 	var info chainInfo
 	err := n.ask(ctx, &info, "getblockchaininfo")
-	return info, strange(err)
+	return info, n.strange(err)
 }
 
 func (n node) best(ctx context.Context) (chainhash.Hash, error) {
 	var text string
 	if err := n.ask(ctx, &text, "getbestblockhash"); err != nil {
-		return chainhash.Hash{}, strange(err)
+		return chainhash.Hash{}, n.strange(err)
 	}
-	return parseHash(text)
+	return n.parseHash(text)
 }
 
 // errNoBlock says that the node has no block of this height.
@@ -62,7 +61,7 @@ func (n node) blockHash(ctx context.Context, height int64) (chainhash.Hash, erro
 	} else if err != nil {
 		return chainhash.Hash{}, err
 	}
-	return parseHash(text)
+	return n.parseHash(text)
 }
 
 // errPruned says that the node no longer has the block.
@@ -84,16 +83,16 @@ func (n node) block(ctx context.Context, hash chainhash.Hash) (*wire.MsgBlock, e
 	}
 	raw, err := hex.DecodeString(text)
 	if err != nil {
-		return nil, strange(fmt.Errorf("block %v: %w", hash, err))
+		return nil, n.strange(fmt.Errorf("block %v: %w", hash, err))
 	}
-	var b wire.MsgBlock
-	if err := b.Deserialize(bytes.NewReader(raw)); err != nil {
-		return nil, strange(fmt.Errorf("block %v: %w", hash, err))
+	b, err := n.net.chain.parseBlock(raw)
+	if err != nil {
+		return nil, n.strange(fmt.Errorf("block %v: %w", hash, err))
 	}
 	if b.BlockHash() != hash || len(b.Transactions) == 0 {
-		return nil, strange(fmt.Errorf("asked for block %v and got another", hash))
+		return nil, n.strange(fmt.Errorf("asked for block %v and got another", hash))
 	}
-	return &b, nil
+	return b, nil
 }
 
 // chainWork is the work up to and with a block, from the genesis block on, or false where the node
@@ -103,7 +102,7 @@ func (n node) chainWork(ctx context.Context, hash chainhash.Hash) (*big.Int, boo
 		ChainWork string `json:"chainwork"`
 	}
 	if err := n.ask(ctx, &header, "getblockheader", hash.String(), true); err != nil {
-		return nil, false, strange(err)
+		return nil, false, n.strange(err)
 	}
 	work, ok := new(big.Int).SetString(header.ChainWork, 16)
 	return work, ok, nil
@@ -113,14 +112,16 @@ func (n node) chainWork(ctx context.Context, hash chainhash.Hash) (*big.Int, boo
 type verdict int
 
 const (
-	accepted verdict = iota // it is in the mempool, or in a block
-	tooCheap                // its fee is too low to enter the mempool, or to replace what is there
-	refused                 // for another reason
+	accepted    verdict = iota // it is in the mempool, or in a block
+	tooCheap                   // its fee is too low to enter the mempool, or to replace what is there
+	conflicting                // the mempool has another that spends the same coin, and keeps it
+	refused                    // for another reason
 )
 
 var (
-	knownText = regexp.MustCompile(`(?i)already (have|in|known|exists|spent by)|txn-already`)
-	cheapText = regexp.MustCompile(`(?i)fee not met|insufficient.*fee|under the required|insufficient priority|too-long-mempool-chain`)
+	knownText    = regexp.MustCompile(`(?i)already (have|in|known|exists|spent by)|txn-already`)
+	conflictText = regexp.MustCompile(`txn-mempool-conflict`)
+	cheapText    = regexp.MustCompile(`(?i)fee not met|insufficient.*fee|under the required|insufficient priority|too-long-mempool-chain`)
 )
 
 // send gives the node a transaction. The error, if any, is the node's reason, or a fault.
@@ -134,6 +135,8 @@ func (n node) send(ctx context.Context, raw []byte) (verdict, error) {
 		return refused, err
 	case e.Code == rpcInChain || knownText.MatchString(e.Message):
 		return accepted, nil
+	case conflictText.MatchString(e.Message):
+		return conflicting, err
 	case cheapText.MatchString(e.Message):
 		return tooCheap, err
 	}
@@ -179,7 +182,7 @@ func (n node) floors(ctx context.Context) (lowest, increment feeRate, err error)
 	return lowest, increment, nil
 }
 
-// coinToRate reads bitcoins per 1000 virtual bytes.
+// coinToRate reads coins per 1000 virtual bytes.
 func coinToRate(text json.Number) (feeRate, bool) {
 	f, err := strconv.ParseFloat(text.String(), 64)
 	if err != nil || !(f > 0) || f > 1 {
@@ -213,49 +216,49 @@ func (n node) unspent(ctx context.Context, scripts [][]byte) ([]ledger.Coin, err
 		return nil, errNoScan
 	}
 	if err != nil {
-		return nil, strange(err)
+		return nil, n.strange(err)
 	}
 	if !reply.Success {
-		return nil, strange(errors.New("scantxoutset did not finish"))
+		return nil, n.strange(errors.New("scantxoutset did not finish"))
 	}
 	var coins []ledger.Coin
 	for _, u := range reply.Unspents {
 		script, err := hex.DecodeString(u.Script)
-		value, ok := coinAmount(u.Amount)
+		value, ok := n.coinAmount(u.Amount)
 		if err != nil || !ok || u.Height <= 0 || len(u.Txid) != 64 {
-			return nil, strange(fmt.Errorf("scantxoutset answered the coin %s:%d", u.Txid, u.Vout))
+			return nil, n.strange(fmt.Errorf("scantxoutset answered the coin %s:%d", u.Txid, u.Vout))
 		}
 		coins = append(coins, ledger.Coin{Outpoint: ledger.Outpoint(u.Txid, u.Vout), Value: value, Script: script, Coinbase: u.Coinbase, Height: u.Height})
 	}
 	return coins, nil
 }
 
-// coinAmount reads an amount of bitcoins as satoshi.
-func coinAmount(text json.Number) (int64, bool) {
+// coinAmount reads an amount of coins in the smallest unit.
+func (n node) coinAmount(text json.Number) (int64, bool) {
 	r, ok := new(big.Rat).SetString(text.String())
 	if !ok {
 		return 0, false
 	}
 	r.Mul(r, big.NewRat(1e8, 1))
-	if !r.IsInt() || !r.Num().IsInt64() || r.Num().Sign() < 0 || r.Num().Int64() > 21e14 {
+	if !r.IsInt() || !r.Num().IsInt64() || r.Num().Sign() < 0 || r.Num().Int64() > n.net.chain.supply {
 		return 0, false
 	}
 	return r.Num().Int64(), true
 }
 
-func parseHash(text string) (chainhash.Hash, error) {
+func (n node) parseHash(text string) (chainhash.Hash, error) {
 	h, err := chainhash.NewHashFromStr(text)
 	if err != nil || len(text) != 64 {
-		return chainhash.Hash{}, strange(fmt.Errorf("%q is not a hash", text))
+		return chainhash.Hash{}, n.strange(fmt.Errorf("%q is not a hash", text))
 	}
 	return *h, nil
 }
 
 // strange makes a fault of an error that the node should not have answered.
-func strange(err error) error {
+func (r *rpc) strange(err error) error {
 	var f *anchor.Fault
 	if err == nil || errors.As(err, &f) {
 		return err
 	}
-	return anchor.Faultf(anchor.NodeError, err, "The Bitcoin node answered something unexpected; look into the log.")
+	return anchor.Faultf(anchor.NodeError, err, "The %s node answered something unexpected; look into the log.", r.net.chain.name)
 }

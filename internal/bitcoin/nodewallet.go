@@ -114,14 +114,17 @@ func (w *nodeWallet) more(ctx context.Context) ([]ledger.Coin, error) {
 		Safe      bool        `json:"safe"`
 	}
 	if err := w.ask(ctx, &list, "listunspent", 1); err != nil {
-		return nil, strange(err)
+		return nil, w.node.strange(err)
 	}
 	var coins []ledger.Coin
 	for _, u := range list {
+		if u.Script == "" {
+			continue // a coin of an extension block, which our transactions cannot spend
+		}
 		script, err := hex.DecodeString(u.Script)
-		value, ok := coinAmount(u.Amount)
+		value, ok := w.node.coinAmount(u.Amount)
 		if err != nil || !ok || len(u.Txid) != 64 {
-			return nil, strange(fmt.Errorf("listunspent answered the coin %s:%d", u.Txid, u.Vout))
+			return nil, w.node.strange(fmt.Errorf("listunspent answered the coin %s:%d", u.Txid, u.Vout))
 		}
 		if u.Spendable && u.Solvable && u.Safe && spendable(script) {
 			coins = append(coins, ledger.Coin{Outpoint: ledger.Outpoint(u.Txid, u.Vout), Value: value, Script: script, Branch: ledger.Funding})
@@ -143,7 +146,7 @@ func (w *nodeWallet) locate(ctx context.Context, c ledger.Coin) (int64, error) {
 		Confirmations int64 `json:"confirmations"`
 	}
 	if err := w.ask(ctx, &tx, "gettransaction", c.Outpoint[:64]); err != nil {
-		return 0, strange(err)
+		return 0, w.node.strange(err)
 	}
 	if tx.Confirmations < 1 {
 		return 0, nil
@@ -158,11 +161,11 @@ func (w *nodeWallet) change(ctx context.Context) ([]byte, error) {
 	}
 	var text string
 	if err := w.ask(ctx, &text, "getrawchangeaddress", w.kind); err != nil {
-		return nil, strange(err)
+		return nil, w.node.strange(err)
 	}
 	to, err := address.DecodeAddress(text, w.net.params)
 	if err != nil {
-		return nil, strange(fmt.Errorf("getrawchangeaddress: %w", err))
+		return nil, w.node.strange(fmt.Errorf("getrawchangeaddress: %w", err))
 	}
 	w.next, err = txscript.PayToAddrScript(to)
 	return w.next, err
@@ -189,21 +192,21 @@ func (w *nodeWallet) sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Co
 		Complete bool   `json:"complete"`
 	}
 	if err := w.ask(ctx, &reply, "signrawtransactionwithwallet", hex.EncodeToString(raw.Bytes()), spent); err != nil {
-		return nil, strange(err)
+		return nil, w.node.strange(err)
 	}
 	if !reply.Complete {
 		return nil, anchor.Faultf(anchor.WalletMissing, nil, "The wallet %q of the node cannot sign for its coins; use one with private keys.", w.name)
 	}
 	signedRaw, err := hex.DecodeString(reply.Hex)
 	if err != nil {
-		return nil, strange(err)
+		return nil, w.node.strange(err)
 	}
 	signed := new(wire.MsgTx)
 	if err := signed.Deserialize(bytes.NewReader(signedRaw)); err != nil {
-		return nil, strange(err)
+		return nil, w.node.strange(err)
 	}
 	if signed.TxHash() != tx.TxHash() {
-		return nil, strange(errors.New("the wallet signed another transaction than it was given"))
+		return nil, w.node.strange(errors.New("the wallet signed another transaction than it was given"))
 	}
 	w.next = nil
 	return signed, nil

@@ -59,8 +59,9 @@ const (
 	scanTimeout = 20 * time.Minute
 )
 
-// rpc is a client of a node's JSON-RPC, Bitcoin Core's or btcd's.
+// rpc is a client of a node's JSON-RPC: Bitcoin Core's, btcd's or Litecoin Core's.
 type rpc struct {
+	net        network
 	url        string // without user and password
 	user, pass string
 	cookie     string // path; used when there is no user
@@ -70,12 +71,12 @@ type rpc struct {
 	credentials string     // from the cookie file as read last
 }
 
-func newRPC(c Config) (*rpc, error) {
+func newRPC(c Config, net network) (*rpc, error) {
 	u, err := url.Parse(c.RPCURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("the node's RPC address must be like http://127.0.0.1:8332")
+		return nil, errors.New("the node's RPC address must be like http://127.0.0.1:" + net.port)
 	}
-	r := &rpc{user: c.RPCUser, pass: c.RPCPassword, cookie: c.RPCCookie}
+	r := &rpc{net: net, user: c.RPCUser, pass: c.RPCPassword, cookie: c.RPCCookie}
 	if u.User != nil {
 		if r.user != "" {
 			return nil, errors.New("the node's user is given twice, in the RPC address and by itself: leave one out")
@@ -113,7 +114,7 @@ func (r *rpc) call(ctx context.Context, timeout time.Duration, path string, out 
 	if err != nil {
 		return err
 	}
-	return decodeReply(status, reply, out, method)
+	return r.decodeReply(status, reply, out, method)
 }
 
 func (r *rpc) post(ctx context.Context, path string, body []byte, fresh bool) (int, []byte, error) {
@@ -129,15 +130,15 @@ func (r *rpc) post(ctx context.Context, path string, body []byte, fresh bool) (i
 	request.Header.Set("Content-Type", "application/json")
 	response, err := r.http.Do(request)
 	if err != nil {
-		return 0, nil, anchor.Faultf(anchor.NodeDown, withoutURL(err), "The Bitcoin node at %s does not answer; start it.", r.url)
+		return 0, nil, anchor.Faultf(anchor.NodeDown, withoutURL(err), "The %s node at %s does not answer; start it.", r.net.chain.name, r.url)
 	}
 	defer response.Body.Close()
 	reply, err := io.ReadAll(io.LimitReader(response.Body, maxReply+1))
 	if err != nil {
-		return 0, nil, anchor.Faultf(anchor.NodeDown, withoutURL(err), "The Bitcoin node at %s broke off its answer.", r.url)
+		return 0, nil, anchor.Faultf(anchor.NodeDown, withoutURL(err), "The %s node at %s broke off its answer.", r.net.chain.name, r.url)
 	}
 	if len(reply) > maxReply {
-		return 0, nil, anchor.Faultf(anchor.NodeError, nil, "The Bitcoin node at %s answered more than %d bytes.", r.url, maxReply)
+		return 0, nil, anchor.Faultf(anchor.NodeError, nil, "The %s node at %s answered more than %d bytes.", r.net.chain.name, r.url, maxReply)
 	}
 	return response.StatusCode, reply, nil
 }
@@ -161,7 +162,7 @@ func (r *rpc) login(fresh bool) (string, string, error) {
 	user, pass, ok := strings.Cut(r.credentials, ":")
 	if !ok {
 		r.credentials = ""
-		return "", "", anchor.Faultf(anchor.NodeAuth, nil, "The file %s is not a cookie file of a Bitcoin node.", r.cookie)
+		return "", "", anchor.Faultf(anchor.NodeAuth, nil, "The file %s is not a cookie file of a %s node.", r.cookie, r.net.chain.name)
 	}
 	return user, pass, nil
 }
@@ -175,23 +176,23 @@ func withoutURL(err error) error {
 	return err
 }
 
-func decodeReply(status int, reply []byte, out any, method string) error {
+func (c *rpc) decodeReply(status int, reply []byte, out any, method string) error {
 	var r struct {
 		Result json.RawMessage `json:"result"`
 		Error  *rpcError       `json:"error"`
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return anchor.Faultf(anchor.NodeAuth, nil, "The Bitcoin node refuses our user and password; correct them.")
+		return anchor.Faultf(anchor.NodeAuth, nil, "The %s node refuses our user and password; correct them.", c.net.chain.name)
 	case status == http.StatusServiceUnavailable:
-		return anchor.Faultf(anchor.NodeDown, nil, "The Bitcoin node has no room for another call.")
+		return anchor.Faultf(anchor.NodeDown, nil, "The %s node has no room for another call.", c.net.chain.name)
 	case json.Unmarshal(reply, &r) != nil:
-		return anchor.Faultf(anchor.NodeError, nil, "What answers as the Bitcoin node (HTTP status %d) is none.", status)
+		return anchor.Faultf(anchor.NodeError, nil, "What answers as the %s node (HTTP status %d) is none.", c.net.chain.name, status)
 	}
 	if r.Error != nil {
 		r.Error.Method = method
 		if r.Error.Code == rpcWarmup {
-			return anchor.Faultf(anchor.NodeWarmup, r.Error, "The Bitcoin node is starting: %s", r.Error.Message)
+			return anchor.Faultf(anchor.NodeWarmup, r.Error, "The %s node is starting: %s", c.net.chain.name, r.Error.Message)
 		}
 		return r.Error
 	}
@@ -199,7 +200,7 @@ func decodeReply(status int, reply []byte, out any, method string) error {
 		return nil
 	}
 	if err := json.Unmarshal(r.Result, out); err != nil {
-		return anchor.Faultf(anchor.NodeError, err, "The Bitcoin node's answer to %s is not understood.", method)
+		return anchor.Faultf(anchor.NodeError, err, "The %s node's answer to %s is not understood.", c.net.chain.name, method)
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) 
 func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open []set, head logtree.Head) (order, bool, error) {
 	s := open[0]
 	current := s.highest()
+	if t.firm && !t.cheap[current.Ref] {
+		return order{}, false, nil
+	}
 	var carried int64
 	if current.Head.Epoch == head.Epoch {
 		carried = current.Head.Size
@@ -60,7 +63,7 @@ func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open [
 	if err != nil {
 		return order{}, false, err
 	}
-	o := order{head: head, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.cap(waiting)}
+	o := order{head: head, dust: t.net.chain.dust, rate: max(t.rates.want, rateOf(current)+1), increment: t.rates.increment, most: t.cap(waiting)}
 	if !p.payable(current) {
 		return order{}, false, nil
 	}
@@ -89,7 +92,7 @@ func (t *Target) first(ctx context.Context, now time.Time, p purse, head logtree
 	if err != nil || found && !waiting.Overdue && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
 		return order{}, false, err
 	}
-	o := order{head: head, rate: t.rates.want, increment: t.rates.increment, most: t.cap(waiting)}
+	o := order{head: head, dust: t.net.chain.dust, rate: t.rates.want, increment: t.rates.increment, most: t.cap(waiting)}
 	for _, c := range p.free(nil) {
 		switch {
 		case c.Branch == ledger.Log && len(o.inputs) == 0:
@@ -130,13 +133,26 @@ func (t *Target) fill(ctx context.Context, now time.Time, p purse, attempts []an
 	}
 	if cost := spent + reservedWith(attempts, anchor.PurposeLog, inputs[0].Outpoint, fee); cost > t.config.MaxFeeDay {
 		return anchor.Attempt{}, false, anchor.Faultf(anchor.DayCap, nil,
-			"The next transaction would bring the fees of 24 hours to %d satoshi, above max_fee_day of %d; waiting, or raise it.", cost, t.config.MaxFeeDay)
+			"The next transaction would bring the fees of 24 hours to %d %s, above max_fee_day of %d; waiting, or raise it.", cost, t.net.chain.unit, t.config.MaxFeeDay)
 	}
 	if ok, err := t.keep(ctx, now, p, inputs); err != nil || !ok {
 		return anchor.Attempt{}, false, err
 	}
 	a, err := o.build(ctx, t.wallet, inputs, fee, change)
 	return a, err == nil, err
+}
+
+// held finds the transaction of a set that the node has in its mempool, which kept it from taking another one.
+func (t *Target) held(ctx context.Context, s set, other anchor.Attempt, cause error) (anchor.Attempt, verdict, error) {
+	for _, a := range s.live() {
+		if a.Ref == other.Ref {
+			continue
+		}
+		if v, err := t.node.send(ctx, a.Raw); v == accepted {
+			return a, v, err
+		}
+	}
+	return other, refused, cause
 }
 
 // changeScript is where change goes: to the script that the log coin has already, so that the
@@ -183,14 +199,14 @@ func (t *Target) poor(p purse, o order, err error) error {
 	var high errCap
 	switch {
 	case errors.As(err, &high):
-		return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d satoshi, above max_fee of %d; waiting for lower fees, or raise it.", high.fee, o.most)
+		return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d %s, above max_fee of %d; waiting for lower fees, or raise it.", high.fee, t.net.chain.unit, o.most)
 	case errors.As(err, &short):
 		var have int64
 		for _, c := range slices.Concat(o.inputs, o.more) {
 			have += c.Value
 		}
-		return anchor.Faultf(anchor.NoFunds, nil, "The wallet can spend %d satoshi and needs %d more for the next transaction: send coins to %s, for example %d satoshi for a hundred transactions.",
-			have, short.missing, t.wallet.address(), 100*o.rate.fee(200))
+		return anchor.Faultf(anchor.NoFunds, nil, "The wallet can spend %d %s and needs %d more for the next transaction: send coins to %s, for example %d %[2]s for a hundred transactions.",
+			have, t.net.chain.unit, short.missing, t.wallet.address(), 100*o.rate.fee(200))
 	}
 	return err
 }
@@ -219,6 +235,10 @@ func (t *Target) askRates(ctx context.Context, now time.Time, height int64) erro
 // stays, and Check sends it again.
 func (t *Target) Send(ctx context.Context, now time.Time, a anchor.Attempt) error {
 	v, err := t.node.send(ctx, a.Raw)
+	if v == conflicting {
+		t.nextSend = time.Time{} // resend looks at the whole set
+		return nil
+	}
 	return t.taken(ctx, now, a, v, err)
 }
 
@@ -242,7 +262,7 @@ func (t *Target) taken(ctx context.Context, now time.Time, a anchor.Attempt, v v
 		t.refusals[a.Ref]++
 		// Once may be a block that was not followed yet.
 		if t.refusals[a.Ref] > 1 {
-			t.refusal = anchor.Faultf(anchor.Refused, err, "The Bitcoin node refuses transaction %s: %v", a.Ref, err)
+			t.refusal = anchor.Faultf(anchor.Refused, err, "The %s node refuses transaction %s: %v", t.net.chain.name, a.Ref, err)
 		}
 	}
 	return nil
@@ -276,6 +296,12 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 		if h := s.highest(); v == tooCheap && h.Ref != a.Ref {
 			a = h
 			v, err = t.node.send(ctx, a.Raw)
+		}
+		if v == conflicting {
+			if a, v, err = t.held(ctx, s, a, err); v == accepted && !t.firm {
+				t.firm = true
+				t.log.Info("the node replaces no transaction of its mempool; fees stay as they are", "transaction", a.Ref)
+			}
 		}
 		if v == refused && rpcCode(err) != 0 && !p.payable(a) {
 			continue // as expected; it is sent again in case its coin comes back

@@ -69,6 +69,7 @@ type Target struct {
 	nextSend   time.Time       // when to give the node our transactions again; zero is at once
 	cheap      map[string]bool // transactions that the node found too cheap when it saw them last
 	refusals   map[string]int  // how often the node refused a transaction, in a row
+	firm       bool            // the node, as Litecoin Core by default, replaces no transaction of its mempool
 	refusal    *anchor.Fault   // the one that the status names
 	rates      rates
 	balance    int64 // of the node's wallet, when its best block was at balanceAt
@@ -91,7 +92,7 @@ func New(name string, c Config, store Store, log *slog.Logger) (*Target, error) 
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", name, err)
 	}
-	client, err := newRPC(c)
+	client, err := newRPC(c, net)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", name, err)
 	}
@@ -140,7 +141,7 @@ const (
 func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, error) {
 	s := anchor.Status{
 		Network: t.config.Network, TestNetwork: t.net.test, Height: -1, NodeHeight: t.nodeHeight,
-		Confirmations: t.config.Confirmations, Address: t.wallet.address(), FeeRate: t.rates.want.perByte(),
+		Unit: t.net.chain.statusUnit(), Confirmations: t.config.Confirmations, Address: t.wallet.address(), FeeRate: t.rates.want.perByte(),
 	}
 	chain, err := t.store.Chain(ctx, t.name)
 	if err != nil || !chain.Followed {

@@ -25,6 +25,7 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 )
 
 // Status is what a certificate is worth now. It is read off the position of the stamp and never stored.
@@ -56,7 +57,9 @@ type Certificate struct {
 	Network     string // of the chain: mainnet, regtest, ...; empty when that is not known
 	TestNetwork bool
 	Proof       []byte // the .ots file
-	Service     string // the address of the service, without a slash at the end
+	// Printed is the first confirmed publication that the fingerprint is in, or nil.
+	Printed *publish.Shown
+	Service string // the address of the service, without a slash at the end
 
 	// What the owner said of the file, and shows with it; nil and empty where it is not to be shown.
 	Public    bool
@@ -115,6 +118,11 @@ func (s *Server) certify(ctx context.Context, st account.Stamp, owner bool) (*Ce
 	if st.Public || owner {
 		c.File, c.Branding, c.Thumbnail = &st.File, st.Branding, st.Thumbnail
 	}
+	printed, err := publish.Of(ctx, s.config.Store, st, 1)
+	if err != nil {
+		return nil, err
+	}
+	c.Printed = first(printed)
 	// A block may come or go between the two questions; then they are asked again.
 	const attempts = 4
 	for range attempts {
@@ -159,19 +167,22 @@ func (s *Server) readStatus(ctx context.Context, c *Certificate, p logtree.Posit
 			c.Status, c.Block = Withdrawn, &withdrawn[0]
 		}
 	}
-	c.Chain, c.Network, c.Needed = "a blockchain", "", 0
-	for i, t := range targets {
-		if c.Block != nil && c.Block.Target == t.Target || c.Block == nil && i == 0 {
+	c.Chain, c.Network, c.Needed = unknownChain, "", 0
+	for _, t := range targets {
+		if t.Printed == nil && (c.Block != nil && c.Block.Target == t.Target || c.Block == nil && c.Chain == unknownChain) {
 			c.Chain, c.Network, c.Needed = chainName(t), t.Network, t.Confirmations
 		}
 	}
 	return nil
 }
 
+// unknownChain is what the chain of a certificate is called before a target is known.
+const unknownChain = "a blockchain"
+
 // chainName names a target's chain in a sentence.
 func chainName(t anchor.Status) string {
 	if t.Target == "" {
-		return "a blockchain"
+		return unknownChain
 	}
 	name := strings.ToUpper(t.Target[:1]) + t.Target[1:]
 	if t.TestNetwork {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// evidence is a ZIP file: the proof, the PDF, and how to verify them.
+// evidence is a ZIP file: the proof, the PDF, how to verify them, and how to check what was printed.
 func (s *Server) evidence(ctx context.Context, c *Certificate) ([]byte, error) {
 	document, err := s.document(ctx, c)
 	if err != nil {
@@ -16,11 +16,13 @@ func (s *Server) evidence(ctx context.Context, c *Certificate) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for _, f := range []struct {
-		ending string
-		body   []byte
-	}{{".ots", c.Proof}, {".pdf", document}, {"-verify.txt", []byte(c.Instructions())}} {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: c.FileName(f.ending), Method: zip.Deflate, Modified: c.Received.UTC()})
+	files := []file{{c.FileName(".ots"), c.Proof}, {c.FileName(".pdf"), document}, {c.FileName("-verify.txt"), []byte(c.Instructions())}}
+	printed, err := c.publicationFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range append(files, printed...) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: c.Received.UTC()})
 		if err != nil {
 			return nil, err
 		}
@@ -58,6 +60,9 @@ func (c *Certificate) Instructions() string {
 		line("                       %s", c.BlockHash())
 		line("Transaction            %s", c.Block.Ref)
 	}
+	if c.Printed != nil {
+		line("Printed                %s", c.PrintedText())
+	}
 	line("Received               %s, by the clock of the service", moment(c.Received))
 	line("Address                %s", c.Address())
 	list := func(title string, points []string) {
@@ -76,5 +81,8 @@ func (c *Certificate) Instructions() string {
 		}
 	}
 	line("\r\nThe files here: %s is the proof, %s the certificate, which has the same proof inside.", c.FileName(".ots"), c.FileName(".pdf"))
+	if c.Printed != nil {
+		line("%s says how to check the root that was printed, without any proof file, and %s has the same steps for a program.", c.FileName("-publication.txt"), c.FileName("-publication.json"))
+	}
 	return b.String()
 }

@@ -193,6 +193,10 @@ func (d *drawing) facts(c *Certificate) {
 		d.fact("", c.BlockHash(), mono)
 		d.fact("Transaction", c.Block.Ref, mono)
 	}
+	if c.Printed != nil {
+		d.label("Printed")
+		d.name(c.Printed.Where(), bodySize, ink, textWidth-labels)
+	}
 	d.fact("Received", moment(c.Received)+", by the clock of the service", regular)
 }
 

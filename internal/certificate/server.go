@@ -20,6 +20,7 @@ import (
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -28,6 +29,14 @@ import (
 type Store interface {
 	Stamps
 	Log
+	Printed
+}
+
+// Printed knows the roots that were printed, and what leads to them.
+type Printed interface {
+	publish.Log
+	// Publications are up to limit notices, newest first.
+	Publications(ctx context.Context, target string, limit int) ([]publish.Publication, error)
 }
 
 // Stamps finds stamps by what a person has of them.
@@ -68,7 +77,7 @@ type Server struct {
 	pending   ots.Attestation
 	documents *semaphore.Weighted
 
-	certificate, verify, forms http.Handler
+	certificate, verify, forms, publications http.Handler
 
 	sites httpkit.Limiter[netip.Addr]
 }
@@ -115,12 +124,13 @@ func New(config Config) (*Server, error) {
 	s.certificate = handle("certificate", s.getCertificate)
 	s.verify = handle("verify-page", s.getVerify)
 	s.forms = handle("certificate-form", s.getForm)
+	s.publications = handle("publications", s.getPublications)
 	return s, nil
 }
 
 // Serves says whether a path is one of these pages.
 func Serves(path string) bool {
-	return path == "/cert" || path == "/verify" || strings.HasPrefix(path, prefix) || strings.HasPrefix(path, verifyPrefix)
+	return path == publicationsPath || path == "/cert" || path == "/verify" || strings.HasPrefix(path, prefix) || strings.HasPrefix(path, verifyPrefix)
 }
 
 // ServeHTTP answers a request whose path Serves.
@@ -130,6 +140,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.certificate.ServeHTTP(w, r)
 	case strings.HasPrefix(path, verifyPrefix):
 		s.verify.ServeHTTP(w, r)
+	case path == publicationsPath:
+		s.publications.ServeHTTP(w, r)
 	default:
 		s.forms.ServeHTTP(w, r)
 	}

@@ -72,8 +72,18 @@ func (c *Certificate) StatusText() string {
 	return text + " (as of " + minute(c.AsOf) + ")"
 }
 
-// Proven is what follows from the proof alone.
+// Proven is what follows from the proof, or the paper, alone.
 func (c *Certificate) Proven() []string {
+	if c.Printed != nil && !c.TestNetwork {
+		if c.Status != Confirmed {
+			return []string{c.provenInPrint()}
+		}
+		return append(c.provenByBlock(), c.provenInPrint())
+	}
+	return c.provenByBlock()
+}
+
+func (c *Certificate) provenByBlock() []string {
 	if c.TestNetwork {
 		return []string{"Nothing. The blocks of " + c.Chain + " cost nothing to make, so anybody can make one with any date. Everything else works as it would on a network that has value."}
 	}

@@ -44,8 +44,32 @@ type targetPart struct {
 	LastError string // with its age
 	Updated   string
 	Rows      []waitingRow
+	Print     *printedPart // of a target that is printed
 
 	CalendarRows []calendarRow
+}
+
+// printedPart is what a target that is printed has in the place of a chain.
+type printedPart struct {
+	Next, Last, Confirmed, Waiting string
+}
+
+func viewPrinted(p *anchor.Printed, now time.Time) *printedPart {
+	part := &printedPart{Next: p.Next.UTC().Format("2006-01-02 15:04 UTC"), Last: "none yet", Confirmed: "none yet", Waiting: "none"}
+	if n := p.Last; n != nil {
+		part.Last = fmt.Sprintf("%s, entries below %s of epoch %d", n.Date, grouped(n.Size), n.Epoch)
+	}
+	if n := p.Confirmed; n != nil {
+		part.Confirmed = "issue of " + n.Issue
+		if n.Page != "" {
+			part.Confirmed += ", page " + n.Page
+		}
+		part.Confirmed += fmt.Sprintf(": entries below %s of epoch %d", grouped(n.Size), n.Epoch)
+	}
+	if p.Waiting > 0 && p.WaitingSince != nil {
+		part.Waiting = fmt.Sprintf("%d, the oldest since %s", p.Waiting, ago(now, *p.WaitingSince))
+	}
+	return part
 }
 
 type calendarRow struct {
@@ -71,6 +95,8 @@ func (s *Server) view(r report, now time.Time) page {
 func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	part := targetPart{Status: t, Mood: "wait", State: strings.ReplaceAll(string(t.Code), "_", " "), Updated: ago(now, t.Updated)}
 	switch {
+	case t.Code == anchor.Removed:
+		part.Network += " · not configured"
 	case t.Code == anchor.OK:
 		part.Mood, part.State = "good", "working"
 	case t.Code.NeedsPerson():
@@ -80,8 +106,14 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	if r.Head.Size > 0 {
 		part.Percent = int(part.Attested * 100 / r.Head.Size)
 	}
+	if part.Unit == "" {
+		part.Unit = "sat"
+	}
+	if t.Printed != nil {
+		part.Print = viewPrinted(t.Printed, now)
+	}
 	if t.FeeRate > 0 {
-		part.Rate = fmt.Sprintf("%.3g sat/vB", t.FeeRate)
+		part.Rate = fmt.Sprintf("%.3g %s/vB", t.FeeRate, part.Unit)
 	}
 	if t.LastError != "" {
 		part.LastError = fmt.Sprintf("%s (%s)", t.LastError, ago(now, t.LastErrorAt))

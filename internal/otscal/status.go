@@ -78,10 +78,12 @@ func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
 
 // first is the target that the protocol's own words are about.
 func (r report) first() (anchor.Status, bool) {
-	if len(r.Targets) == 0 {
-		return anchor.Status{Confirmations: 0, Height: -1}, false
+	for _, t := range r.Targets {
+		if t.Printed == nil {
+			return t, true
+		}
 	}
-	return r.Targets[0], true
+	return anchor.Status{Confirmations: 0, Height: -1}, false
 }
 
 // testNetwork says whether a target is on a network without value.

@@ -334,6 +334,7 @@ func TestMatrix(t *testing.T) {
 			{"PATCH", id, `{"certificate_public":true}`, 404},
 			{"GET", id + "/ots", "", 404},
 			{"GET", id + "/evidence.zip", "", 404},
+			{"GET", id + "/publications", "", 404},
 			{"GET", id + "/thumbnail", "", 404},
 			{"GET", "/api/v1/hashes/" + hashOf(2), "", 404},
 			{"GET", "/api/v1/usage", "", 200},

@@ -171,6 +171,8 @@ func (r *rig) exampleCase(d *apidoc.Document, method, path string, o *apidoc.Ope
 	r.must(&made, 201, "POST", "/api/v1/timestamps", c.key, string(body))
 	c.request = readCommand(r.t, command, c.key, made.ID, "")
 	switch o.ID {
+	case "listPublications":
+		r.print(made.ID)
 	case "downloadThumbnail":
 		r.must(nil, 200, "PATCH", "/api/v1/timestamps/"+made.ID, c.key, `{"thumbnail":"iVBORw0KGgo="}`)
 	case "getTimestamp", "updateTimestamp", "findTimestamp", "verifyProof":
@@ -232,6 +234,8 @@ func (c *exampleCase) normalized(body, example string) string {
 		now := time.Now().UTC()
 		next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
 		pairs = []string{`"month":"` + now.Format("2006-01"), `"month":"2026-04`, next.Format(time.DateOnly), "2026-05-01"}
+	case "listPublications":
+		return likePublication(c.t, body, example)
 	case "listTargets":
 		pairs = []string{`"height":900100`, `"height":945130`, "2026-05-01T11:00:00.000Z", "2026-04-13T20:15:09.000Z"}
 	case "verifyProof":

@@ -24,6 +24,7 @@ var schemas = map[string]any{
 	"BatchRequest": api.BatchRequest{}, "BatchAnswer": api.BatchAnswer{}, "BatchResult": api.BatchResult{},
 	"Verification": api.Verification{}, "VerifiedAttestation": api.VerifiedAttestation{},
 	"Usage": api.Usage{}, "MonthUsage": api.MonthUsage{}, "Targets": api.Targets{}, "Target": api.Target{},
+	"Publications": api.Publications{}, "Publication": api.Publication{}, "PublicationStep": api.PublicationStep{},
 	"ErrorAnswer": api.ErrorAnswer{}, "Error": api.Error{},
 	"WebhookRequest": api.WebhookRequest{}, "Webhook": api.Webhook{}, "Webhooks": api.Webhooks{}, "WebhookTest": api.WebhookTest{},
 	"WebhookDelivery": api.WebhookDelivery{}, "WebhookDeliveries": api.WebhookDeliveries{},

@@ -8,6 +8,8 @@
 //	GET   /api/v1/timestamps/{id}/ots        its proof
 //	GET   /api/v1/timestamps/{id}/evidence.zip
 //	                                         its proof, its certificate and how to verify them
+//	GET   /api/v1/timestamps/{id}/publications
+//	                                         where roots that it is in were printed
 //	GET   /api/v1/timestamps/{id}/thumbnail  its thumbnail
 //	GET   /api/v1/hashes/{sha256}            the account's stamp of a hash
 //	GET   /api/v1/usage                      the account's quota
@@ -44,6 +46,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/seal"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
@@ -54,6 +57,7 @@ type Store interface {
 	Accounts
 	Stamps
 	Endpoints
+	publish.Log
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
@@ -162,6 +166,7 @@ func New(config Config) (*Server, error) {
 		s.route("timestamps/{}", "rest-get", http.MethodGet, s.get, "rest-patch", http.MethodPatch, s.patch),
 		s.route("timestamps/{}/ots", "rest-ots", http.MethodGet, s.ots),
 		s.route("timestamps/{}/evidence.zip", "rest-evidence", http.MethodGet, s.evidence),
+		s.route("timestamps/{}/publications", "rest-publications", http.MethodGet, s.publications),
 		s.route("timestamps/{}/thumbnail", "rest-thumbnail", http.MethodGet, s.thumbnail),
 		s.route("hashes/{}", "rest-hash", http.MethodGet, s.hash),
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),

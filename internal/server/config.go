@@ -12,6 +12,7 @@ import (
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/upstream"
 )
@@ -120,8 +121,14 @@ type Config struct {
 	// that an account has must stay.
 	Plans account.Plans `toml:"plans"`
 
-	Bitcoin  bitcoin.Config  `toml:"bitcoin"`
-	Upstream upstream.Config `toml:"upstream"`
+	Bitcoin bitcoin.Config `toml:"bitcoin"`
+	// The settings of a Litecoin target, beside that of Bitcoin or alone. They are those of [bitcoin], with a wallet,
+	// limits and a node (Litecoin Core) of their own. Only Bitcoin makes a stamp confirmed; what Litecoin attests is in
+	// the same proofs.
+	Litecoin bitcoin.Config `toml:"litecoin"`
+
+	Publication publish.Config  `toml:"publication"`
+	Upstream    upstream.Config `toml:"upstream"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -147,6 +154,7 @@ func Defaults() Config {
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
 		Plans:               account.DefaultPlans(),
+		Publication:         publish.DefaultConfig(),
 	}
 }
 
@@ -249,6 +257,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if err := c.checkNotices(); err != nil {
+		return err
+	}
+	if err := c.checkPublication(); err != nil {
 		return err
 	}
 	return c.checkTargets()

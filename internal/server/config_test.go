@@ -82,6 +82,16 @@ func TestCheck(t *testing.T) {
 		}, "more than half"},
 		{"unknown targets", func(c *Config) { c.Targets = "all" }, `targets is "all"`},
 		{"none and one", func(c *Config) { c.Bitcoin.Network = "regtest" }, "remove one of them"},
+		{"none and litecoin", func(c *Config) { c.Litecoin.Network = "regtest" }, "table [litecoin]"},
+		{"litecoin on a network of bitcoin", func(c *Config) { c.Targets, c.Litecoin.Network = "configured", "testnet4" }, "target litecoin: network \"testnet4\" is unknown: write mainnet, testnet or regtest"},
+		{"litecoin with a fee rate", func(c *Config) {
+			c.Targets, c.Litecoin.Network, c.Litecoin.KeyFile, c.Litecoin.MinFeeRate = "configured", "mainnet", key, 20_000
+		}, "10,000 litoshi"},
+		{"litecoin beside bitcoin", func(c *Config) {
+			c.Targets, c.Bitcoin.Network, c.Bitcoin.KeyFile = "configured", "regtest", key
+			c.Bitcoin.RPCUser, c.Bitcoin.RPCPassword = "u", "p"
+			c.Litecoin = c.Bitcoin
+		}, ""},
 		{"bitcoin without a network", func(c *Config) { c.Targets, c.Bitcoin.RPCUser = "configured", "x" }, "mainnet, testnet4, signet or regtest"},
 		{"bitcoin without a key", func(c *Config) { c.Targets, c.Bitcoin.Network = "configured", "regtest" }, "key_file"},
 		{"bitcoin without a way in", func(c *Config) { c.Targets, c.Bitcoin.Network, c.Bitcoin.KeyFile = "configured", "regtest", key }, "cookie"},

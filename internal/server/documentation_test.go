@@ -42,7 +42,7 @@ func TestDocumentation(t *testing.T) {
 	if err := decode(text, &c); err != nil {
 		t.Error(err)
 	}
-	c.Bitcoin, c.Upstream = bitcoin.Config{}, upstream.Config{}
+	c.Bitcoin, c.Litecoin, c.Upstream = bitcoin.Config{}, bitcoin.Config{}, upstream.Config{}
 	if d := cmp.Diff(Defaults(), c); d != "" {
 		t.Errorf("the documented values are not the defaults (-want +got):\n%s", d)
 	}
@@ -99,9 +99,30 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 		if f.Type == reflect.TypeFor[account.Plans]() {
 			writePlans(t, b, comments[f.Name])
 		}
-		if key := f.Tag.Get("toml"); f.Type.Kind() == reflect.Struct && key != "" {
+		if key := f.Tag.Get("toml"); key == litecoinName {
+			writeLitecoin(t, b, comments[f.Name])
+		} else if f.Type.Kind() == reflect.Struct && key != "" {
 			dir := filepath.Join("..", filepath.Base(f.Type.PkgPath()))
 			writeTable(t, b, key, dir, v.FieldByIndex(f.Index))
+		}
+	}
+}
+
+// writeLitecoin writes the settings of the table [bitcoin] again, without what they mean, with the defaults that differ.
+func writeLitecoin(t *testing.T, b *strings.Builder, about string) {
+	var same strings.Builder
+	writeTable(t, &same, bitcoinName, filepath.Join("..", "bitcoin"), reflect.ValueOf(bitcoin.Config{}))
+	confirmations, confTarget := bitcoin.Litecoin.Blocks()
+	own := map[string]string{"confirmations": fmt.Sprint(confirmations), "conf_target": fmt.Sprint(confTarget)}
+	fmt.Fprintln(b)
+	writeComment(b, about)
+	fmt.Fprintf(b, "#[%s]\n", litecoinName)
+	for line := range strings.Lines(same.String()) {
+		if key, _, isSetting := strings.Cut(strings.TrimPrefix(line, "#"), " = "); isSetting && !strings.HasPrefix(line, "# ") {
+			if value, differs := own[key]; differs {
+				line = fmt.Sprintf("#%s = %s\n", key, value)
+			}
+			b.WriteString(line)
 		}
 	}
 }

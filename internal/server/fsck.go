@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/fsck"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -25,18 +24,12 @@ func Fsck(ctx context.Context, c Config, offline bool, progress func(done, all i
 	}
 	defer db.Close()
 	o := fsck.Options{Mark: mark, Chains: map[string]fsck.Chain{}, Progress: progress}
-	if c.hasBitcoin() && !offline {
-		audit, err := bitcoin.NewAudit(c.Bitcoin)
+	if !offline {
+		done, err := c.auditCoins(ctx, o.Chains)
 		if err != nil {
 			return nil, err
 		}
-		defer audit.Close()
-		if _, err := audit.Tip(ctx); err != nil {
-			return nil, fmt.Errorf("%w; check without it: datestoned fsck --offline", err)
-		}
-		o.Chains[bitcoinName] = audit
-	}
-	if !offline {
+		defer done()
 		audit, err := c.upstreamAudit(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w; check without it: datestoned fsck --offline", err)

@@ -57,8 +57,8 @@ var (
 	targetState   = describe("target_state", "The state of the target: 1 for the state that it is in.", "target", "state")
 	targetHeight  = describe("target_height", "The best block that was followed.", "target")
 	targetNode    = describe("target_node_height", "The best block of the node.", "target")
-	targetBalance = describe("target_balance_satoshi", "Confirmed coins of the wallet.", "target")
-	targetRate    = describe("target_fee_rate", "Satoshi per virtual byte that the next transaction would pay.", "target")
+	targetBalance = describe("target_balance_satoshi", "Confirmed coins of the wallet, in satoshi or what the target's chain has for them.", "target")
+	targetRate    = describe("target_fee_rate", "Satoshi, or what the chain has for them, per virtual byte that the next transaction would pay.", "target")
 	targetDay     = describe("target_fees_day_satoshi", "Fees spent and reserved in the last 24 hours.", "target")
 	targetWeek    = describe("target_fees_week_satoshi", "Fees spent and reserved in the last seven days.", "target")
 	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
@@ -66,6 +66,9 @@ var (
 	targetPeers   = describe("target_calendar_state", "The state of a calendar that heads are given to or that is asked for them: 1 for the state that it is in.", "target", "calendar", "state")
 	deliveries    = describe("notice_deliveries", "Notices that are due to an endpoint, and those that were given up until somebody asks for another try; up to a million of each.", "state")
 	deliveryDue   = describe("notice_oldest_due_seconds", "Since when the oldest notice that is not delivered is due, in seconds since 1970; 0 when none is.")
+	printedSize   = describe("publication_noticed_entries", "Entries of the epoch of the newest notice to be printed that it covers.", "target")
+	printedWait   = describe("publication_waiting", "Notices that nobody has confirmed in print.", "target")
+	printedSince  = describe("publication_waiting_since_seconds", "Since when the oldest of them waits, in seconds since 1970; 0 when none does.", "target")
 	targetUpdated = describe("target_updated_seconds", "When the target last described itself, in seconds since 1970.", "target")
 )
 
@@ -179,6 +182,20 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(attestedSize, float64(counted), t.Target)
 		gauge(attestedLag, float64(head.Size-counted), t.Target)
 		gauge(targetState, 1, t.Target, string(t.Code))
+		if p := t.Printed; p != nil {
+			var size, since float64
+			if p.Last != nil {
+				size = float64(p.Last.Size)
+			}
+			if p.WaitingSince != nil {
+				since = float64(p.WaitingSince.UnixMilli()) / 1000
+			}
+			gauge(printedSize, size, t.Target)
+			gauge(printedWait, float64(p.Waiting), t.Target)
+			gauge(printedSince, since, t.Target)
+			gauge(targetUpdated, float64(t.Updated.UnixMilli())/1000, t.Target)
+			continue
+		}
 		gauge(targetHeight, float64(t.Height), t.Target)
 		gauge(targetNode, float64(t.NodeHeight), t.Target)
 		gauge(targetBalance, float64(t.Balance), t.Target)

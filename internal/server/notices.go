@@ -110,7 +110,7 @@ func (c Config) checkNotices() error {
 		return fmt.Errorf("egress_ports or egress_allow: %w", err)
 	}
 	if c.OperatorWebhook != "" {
-		if _, err := operatorClient(c.OperatorWebhook); err != nil {
+		if _, err := operatorClient("operator_webhook", c.OperatorWebhook); err != nil {
 			return err
 		}
 	}
@@ -133,11 +133,11 @@ func (c Config) checkNotices() error {
 }
 
 // operatorClient asks the operator's own host, wherever it is, and no other.
-func operatorClient(address string) (*egress.Client, error) {
-	const example = `write an address, for example operator_webhook = "https://alerts.example.org/datestone"`
+func operatorClient(key, address string) (*egress.Client, error) {
+	const example = `write an address, for example "https://alerts.example.org/datestone"`
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("operator_webhook is %q: %s", address, example)
+		return nil, fmt.Errorf("%s is %q: %s", key, address, example)
 	}
 	port := u.Port()
 	if port == "" {
@@ -148,7 +148,7 @@ func operatorClient(address string) (*egress.Client, error) {
 		err = client.Check(address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("operator_webhook is %q: %w; %s", address, err, example)
+		return nil, fmt.Errorf("%s is %q: %w; %s", key, address, err, example)
 	}
 	return client, nil
 }
@@ -188,7 +188,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		Client: n.client, Secrets: n.secrets, OperatorSecret: s.config.OperatorWebhookSecret, Describe: surface.Describe, Now: time.Now,
 	}
 	if s.config.OperatorWebhook != "" {
-		operator, err := operatorClient(s.config.OperatorWebhook)
+		operator, err := operatorClient("operator_webhook", s.config.OperatorWebhook)
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 	}
 	senders := map[string]notify.Sender{
 		notify.Webhook:  sender,
-		notify.Callback: &eternity.Callback{Store: s.db, Client: n.client, Types: map[string]string{bitcoinName: "BTC"}},
+		notify.Callback: &eternity.Callback{Store: s.db, Client: n.client, Types: map[string]string{bitcoinName: "BTC", litecoinName: "LTC"}},
 	}
 	post, err := s.config.newMail()
 	if err != nil {

@@ -63,10 +63,11 @@ func TestTakeOver(t *testing.T) {
 	read.Database, read.Bitcoin, read.Data = config.Database, config.Bitcoin, other.config.Data
 	var wallet Wallet
 	until(t, "the wallet's address is known", func() bool {
-		var err error
-		if wallet, err = ShowWallet(t.Context(), read); err != nil {
+		wallets, err := ShowWallets(t.Context(), read, "")
+		if err != nil {
 			t.Fatal(err)
 		}
+		wallet = wallets[0]
 		return wallet.Address != ""
 	})
 	if _, err := dev.chain.Faucet(wallet.Address, fundWith); err != nil {

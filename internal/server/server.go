@@ -115,6 +115,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 			return nil, fmt.Errorf("target %s: %w", name, err)
 		}
 	}
+	if err := markRemoved(ctx, s.db, s.targets, time.Now()); err != nil {
+		return nil, err
+	}
 	surface, err := s.openCalendars(o.Version, numbers)
 	if err != nil {
 		return nil, err

@@ -44,7 +44,11 @@ func Settings() []Setting {
 	help := documented(Documentation)
 	var all []Setting
 	walk(reflect.TypeFor[Config](), "", nil, func(key string, f reflect.StructField, index [][]int) {
-		all = append(all, Setting{Key: key, Kind: f.Type.Kind(), Help: help[key], index: index})
+		about := help[key]
+		if name, ok := strings.CutPrefix(key, litecoinName+"."); ok {
+			about = help[bitcoinName+"."+name] // which has the same settings
+		}
+		all = append(all, Setting{Key: key, Kind: f.Type.Kind(), Help: about, index: index})
 	})
 	return all
 }

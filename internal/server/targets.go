@@ -24,15 +24,11 @@ type builder func(*store.DB) (loop, error)
 // builders make the loops of the configured targets, by name.
 func (c Config) builders(log *slog.Logger) map[string]builder {
 	all := make(map[string]builder)
-	if c.hasBitcoin() {
-		all[bitcoinName] = func(db *store.DB) (loop, error) {
-			target, err := bitcoin.New(bitcoinName, c.Bitcoin, db, log)
-			if err != nil {
-				return nil, err
-			}
-			target.Keep(promises(db, bitcoinName, c.Plans))
-			return bitcoinLoop{anchor.New(bitcoinName, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
-		}
+	for _, coin := range c.coins() {
+		all[coin.name] = coin.builder(c, log)
+	}
+	if c.Publication.Configured() {
+		all[publicationName] = c.publicationBuilder(log)
 	}
 	if c.hasUpstream() {
 		all[upstreamName] = c.upstreamBuilder(log)
@@ -79,6 +75,8 @@ func (c Config) checkTargets() error {
 		return fmt.Errorf(`targets is %q: write "configured" or "none"`, c.Targets)
 	case c.Targets == "none" && c.hasBitcoin():
 		return errors.New(`targets is "none" and there is a table [bitcoin]: remove one of them`)
+	case c.Targets == "none" && c.hasLitecoin():
+		return errors.New(`targets is "none" and there is a table [litecoin]: remove one of them`)
 	case c.Targets == "none" && c.Upstream.Given():
 		return errors.New(`targets is "none" and there is a table [upstream]: remove one of them`)
 	}

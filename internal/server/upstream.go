@@ -13,12 +13,7 @@ const upstreamName = "upstream"
 
 // hasUpstream says whether heads are given to other calendars: that is so where nothing else is configured.
 func (c Config) hasUpstream() bool {
-	return c.Targets == "configured" && (!c.hasBitcoin() || c.Upstream.Given())
-}
-
-// testNetwork says whether a target is on a network without value.
-func (c Config) testNetwork() bool {
-	return c.hasBitcoin() && c.Bitcoin.Network != "mainnet" || c.hasUpstream() && c.Upstream.TestNetwork()
+	return c.Targets == "configured" && (len(c.coins()) == 0 || c.Upstream.Given())
 }
 
 // own are the addresses that calendars know this service by.

@@ -1,56 +1,72 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/store"
 )
 
-// Wallet is what an operator may want to know of the wallet.
+// Wallet is what an operator may want to know of the wallet of a target.
 type Wallet struct {
+	Target      string   `json:"target"`
 	Network     string   `json:"network"`
 	TestNetwork bool     `json:"test_network"`
 	Seen        bool     `json:"seen"` // whether the server has followed the chain, so that the rest is known
 	Address     string   `json:"address,omitempty"`
-	Balance     int64    `json:"balance"` // confirmed coins, in satoshi
+	Balance     int64    `json:"balance"` // confirmed coins, in Unit
+	Unit        string   `json:"unit"`    // satoshi or litoshi
 	Height      int64    `json:"height"`
 	Descriptors []string `json:"descriptors,omitempty"` // of the own wallet; public
 }
 
-// ShowWallet reads the wallet's key and what the server last wrote down about it. It may be called
-// while the server runs, and asks no node.
-func ShowWallet(ctx context.Context, c Config) (Wallet, error) {
+// ShowWallets reads the key of each target's wallet, or of the named one's, and what the server last wrote down about
+// it. It may be called while the server runs, and asks no node.
+func ShowWallets(ctx context.Context, c Config, name string) ([]Wallet, error) {
 	if err := c.CheckStore(); err != nil {
-		return Wallet{}, err
+		return nil, err
 	}
-	if !c.hasBitcoin() {
-		return Wallet{}, errors.New("no wallet is configured: add a table [bitcoin]")
-	}
-	w := Wallet{Network: c.Bitcoin.Network, TestNetwork: c.Bitcoin.Network != "mainnet"}
-	if c.Bitcoin.KeyFile != "" {
-		var err error
-		if w.Descriptors, err = bitcoin.Descriptors(c.Bitcoin); err != nil {
-			return Wallet{}, err
+	var wallets []Wallet
+	for _, coin := range c.coins() {
+		if name != "" && name != coin.name {
+			continue
 		}
+		w := Wallet{Target: coin.name, Network: coin.config.Network, TestNetwork: coin.config.Network != "mainnet", Unit: cmp.Or(coin.config.Chain, bitcoin.Bitcoin).Unit()}
+		if coin.config.KeyFile != "" {
+			var err error
+			if w.Descriptors, err = bitcoin.Descriptors(coin.config); err != nil {
+				return nil, err
+			}
+		}
+		wallets = append(wallets, w)
+	}
+	switch {
+	case len(wallets) == 0 && name != "" && name != bitcoinName && name != litecoinName:
+		return nil, fmt.Errorf("no target with a wallet has the name %q: write %s or %s", name, bitcoinName, litecoinName)
+	case len(wallets) == 0:
+		return nil, fmt.Errorf("no wallet is configured: add a table [%s]", cmp.Or(name, bitcoinName))
 	}
 	db, err := store.Open(ctx, c.DatabasePlace(), store.Options{ReadOnly: true})
 	if errors.Is(err, os.ErrNotExist) {
-		return w, nil
+		return wallets, nil
 	} else if err != nil {
-		return Wallet{}, err
+		return nil, err
 	}
 	defer db.Close()
 	all, err := db.Targets(ctx)
 	if err != nil {
-		return Wallet{}, err
+		return nil, err
 	}
-	for _, t := range all {
-		if t.Target == bitcoinName && t.Height >= 0 {
-			w.Seen, w.Address, w.Balance, w.Height = true, t.Address, t.Balance, t.Height
+	for i := range wallets {
+		for _, t := range all {
+			if w := &wallets[i]; t.Target == w.Target && t.Height >= 0 {
+				w.Seen, w.Address, w.Balance, w.Height = true, t.Address, t.Balance, t.Height
+			}
 		}
 	}
-	return w, nil
+	return wallets, nil
 }

@@ -56,6 +56,10 @@ var stateTables = []table{
 	{name: "notice", columns: "id, uid, account, stamp, target, kind, ref, position, message, stands, created", serial: true},
 	{name: "delivery", columns: "id, endpoint, notice, state, due, tries, tried, status, error", serial: true},
 	{name: "trouble", columns: "target, told, seen, since"},
+	{name: "publication", columns: "id, uid, target, paper, purpose, period, name, day, epoch, size, root, title, service, explains, language, text, created", serial: true},
+	{name: "publication_period", columns: "target, period"},
+	{name: "publication_delivery", columns: "publication, channel, state, due, tries, tried, code, error"},
+	{name: "publication_place", columns: "id, publication, issue, page, url, confirmer, confirmed, withdrawer, withdrawn", serial: true},
 	{name: "secret_key", columns: "id, check_value"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }

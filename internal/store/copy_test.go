@@ -365,14 +365,17 @@ func copyStep(ctx context.Context, from, to string, commit func(*sql.Tx) error) 
 // left can be neither used nor taken for another's, until the copy goes on.
 func TestCopyFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := map[string]func(*sql.Tx) error{
-		"did not happen": func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		"happened but reported failure": func(t *sql.Tx) error {
+	faults := []struct {
+		name   string
+		commit func(*sql.Tx) error
+	}{
+		{"did not happen", func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) }},
+		{"happened but reported failure", func(t *sql.Tx) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
 			return lost
-		},
+		}},
 	}
 	other := filepath.Join(t.TempDir(), "other.db")
 	another := openAt(t, other, Options{EpochEntries: 300})
@@ -388,14 +391,19 @@ func TestCopyFailureTable(t *testing.T) {
 	source.Close()
 	for name, place := range places {
 		t.Run(name, func(t *testing.T) {
-			place := emptyPlaces(t, place(t))
-			for name, fault := range faults {
+			like := place(t)
+			place := emptyPlaces(t, like)
+			for i, fault := range faults {
+				name := fault.name
 				for at, finished := 0, false; !finished; at++ {
+					if IsPostgres(like) && at%2 != i {
+						continue // a server takes ten times as long; between them the faults meet every commit
+					}
 					to := place()
 					commits := 0
 					err := copyStep(t.Context(), from, to, func(tx *sql.Tx) error {
 						if commits++; commits-1 == at {
-							return fault(tx)
+							return fault.commit(tx)
 						}
 						return tx.Commit()
 					})

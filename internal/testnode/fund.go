@@ -26,21 +26,23 @@ func minerKey(i int) *btcec.PrivateKey {
 	return key
 }
 
-func minerAddress(i int) address.Address {
+func minerAddress(i int, chain *chaincfg.Params) address.Address {
 	a, err := address.NewAddressWitnessPubKeyHash(
-		address.Hash160(minerKey(i).PubKey().SerializeCompressed()), &chaincfg.RegressionNetParams)
+		address.Hash160(minerKey(i).PubKey().SerializeCompressed()), chain)
 	if err != nil {
 		panic(err) // a 20-byte hash is always accepted
 	}
 	return a
 }
 
-func (m miner) address() string { return minerAddress(m.keys).EncodeAddress() }
+func (m miner) address(chain *chaincfg.Params) string {
+	return minerAddress(m.keys, chain).EncodeAddress()
+}
 
 // keyFor returns the key that a hex output script pays to, or nil.
 func (m miner) keyFor(script string) *btcec.PrivateKey {
 	for i := range m.keys + 1 {
-		own, err := txscript.PayToAddrScript(minerAddress(i))
+		own, err := txscript.PayToAddrScript(minerAddress(i, &chaincfg.RegressionNetParams))
 		if err == nil && hex.EncodeToString(own) == script {
 			return minerKey(i)
 		}
@@ -98,13 +100,25 @@ func (n *Node) matureCoin(t testing.TB, atLeast int64) coin {
 // transaction's id. Mine a block to confirm it.
 func (n *Node) Fund(t testing.TB, addr string, amount int64) string {
 	t.Helper()
-	to, err := address.DecodeAddress(addr, &chaincfg.RegressionNetParams)
-	if err != nil {
-		t.Fatalf("address %q: %v", addr, err)
+	if n.Kind == KindBtcd {
+		to, err := address.DecodeAddress(addr, n.chain)
+		if err != nil {
+			t.Fatalf("address %q: %v", addr, err)
+		}
+		script, err := txscript.PayToAddrScript(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.FundScript(t, script, amount)
 	}
-	script, err := txscript.PayToAddrScript(to)
-	if err != nil {
-		t.Fatal(err)
+	var found struct {
+		IsValid      bool
+		ScriptPubKey string
+	}
+	n.Must(t, &found, "validateaddress", addr)
+	script, err := hex.DecodeString(found.ScriptPubKey)
+	if err != nil || !found.IsValid {
+		t.Fatalf("the node knows no address %q: %v", addr, err)
 	}
 	return n.FundScript(t, script, amount)
 }
@@ -112,7 +126,7 @@ func (n *Node) Fund(t testing.TB, addr string, amount int64) string {
 // FundScript is [Node.Fund] for any output script.
 func (n *Node) FundScript(t testing.TB, script []byte, amount int64) string {
 	t.Helper()
-	const fee, dust = 2000, 1000
+	const fee, dust = 2000, 6000
 	from := n.matureCoin(t, amount+fee)
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(wire.NewTxIn(&from.out, nil, nil))

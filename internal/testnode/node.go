@@ -1,5 +1,5 @@
-// Package testnode starts the real programs that tests talk to: bitcoind and
-// btcd on regtest, each on free ports of 127.0.0.1 in a folder of its own. They
+// Package testnode starts the real programs that tests talk to: bitcoind,
+// btcd and litecoind on regtest, each on free ports of 127.0.0.1 in a folder of its own. They
 // are installed by script/setup and end with the test.
 //
 //	node := testnode.Bitcoind(t)          // or testnode.Btcd(t)
@@ -30,9 +30,10 @@ type Kind int
 const (
 	KindBitcoind Kind = iota
 	KindBtcd
+	KindLitecoind
 )
 
-func (k Kind) String() string { return [...]string{"bitcoind", "btcd"}[k] }
+func (k Kind) String() string { return [...]string{"bitcoind", "btcd", "litecoind"}[k] }
 
 // Node is a running regtest node.
 type Node struct {
@@ -45,6 +46,7 @@ type Node struct {
 	proc  *Process
 	start func(t testing.TB)
 	miner miner
+	chain *chaincfg.Params
 }
 
 // Bitcoind starts a bitcoind with a transaction index, Core's policy and no
@@ -55,7 +57,7 @@ func Bitcoind(t testing.TB, args ...string) *Node {
 	if err != nil {
 		program = Tool(t, "bitcoin/bitcoind")
 	}
-	n := &Node{Kind: KindBitcoind, Dir: t.TempDir()}
+	n := &Node{Kind: KindBitcoind, chain: &chaincfg.RegressionNetParams, Dir: t.TempDir()}
 	n.User, n.Pass = "datestone", "datestone"
 	n.start = func(t testing.TB) {
 		p2p, rpc, zmq := FreePort(t), FreePort(t), FreePort(t)
@@ -91,7 +93,7 @@ func knots(program string) bool {
 func Btcd(t testing.TB, args ...string) *Node {
 	t.Helper()
 	program := Tool(t, "bin/btcd")
-	n := &Node{Kind: KindBtcd, Dir: t.TempDir()}
+	n := &Node{Kind: KindBtcd, chain: &chaincfg.RegressionNetParams, Dir: t.TempDir()}
 	n.User, n.Pass = "datestone", "datestone"
 	n.start = func(t testing.TB) {
 		p2p, rpc := FreePort(t), FreePort(t)
@@ -102,7 +104,7 @@ func Btcd(t testing.TB, args ...string) *Node {
 		}
 		all := []string{"--regtest", "--configfile=" + conf, "--datadir=" + filepath.Join(n.Dir, "data"),
 			"--logdir=" + filepath.Join(n.Dir, "logs"), "--rpcuser=" + n.User, "--rpcpass=" + n.Pass, "--notls",
-			"--rpclisten=" + local(rpc), "--listen=" + n.P2P, "--txindex", "--miningaddr=" + n.miner.address(),
+			"--rpclisten=" + local(rpc), "--listen=" + n.P2P, "--txindex", "--miningaddr=" + n.miner.address(n.chain),
 			"--rejectnonstd", "--norelaypriority", "--limitfreerelay=0", "--nodnsseed"}
 		n.proc = StartProcess(t, filepath.Join(n.Dir, "output.log"), exec.Command(program, append(all, args...)...))
 	}
@@ -120,7 +122,7 @@ func (n *Node) launch(t testing.TB) {
 			if err := n.Call(&hash, "getblockhash", 0); err != nil {
 				return err
 			}
-			if hash != chaincfg.RegressionNetParams.GenesisHash.String() {
+			if hash != n.chain.GenesisHash.String() {
 				return fmt.Errorf("somebody else answers on %s", n.URL)
 			}
 			return nil
@@ -138,6 +140,7 @@ func (n *Node) launch(t testing.TB) {
 // Stop ends the node in good order. The data folder stays.
 func (n *Node) Stop(t testing.TB) {
 	t.Helper()
+	client.CloseIdleConnections() // a litecoind waits for them
 	n.proc.Terminate(t, 60*time.Second)
 }
 
@@ -200,7 +203,7 @@ func (n *Node) Mine(t testing.TB, k int) []string {
 		if n.Kind == KindBtcd {
 			n.Must(t, &more, "generate", step)
 		} else {
-			n.Must(t, &more, "generatetoaddress", step, n.miner.address())
+			n.Must(t, &more, "generatetoaddress", step, n.miner.address(n.chain))
 		}
 		hashes, k = append(hashes, more...), k-step
 	}
@@ -213,7 +216,7 @@ func (n *Node) Mine(t testing.TB, k int) []string {
 func (n *Node) Invalidate(t testing.TB, hash string) {
 	t.Helper()
 	n.Must(t, nil, "invalidateblock", hash)
-	if n.Kind == KindBitcoind {
+	if n.Kind != KindBtcd {
 		n.miner.keys++
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// The harness itself: both kinds of node mine, pay, reorganize, restart and agree.
+// The harness itself: each kind of node mines, pays, reorganizes and restarts, and different ones agree.
 func TestNodes(t *testing.T) {
-	for _, start := range []func(testing.TB, ...string) *Node{Bitcoind, Btcd} {
+	for _, start := range []func(testing.TB, ...string) *Node{Bitcoind, Btcd, Litecoind} {
 		n := start(t)
 		t.Run(n.Kind.String(), func(t *testing.T) {
-			to := minerAddress(1000).EncodeAddress()
+			to := minerAddress(1000, n.chain).EncodeAddress()
 			txid := n.Fund(t, to, 123_456)
 			block := n.Mine(t, 1)[0]
 			var tx struct{ BlockHash string }
@@ -30,7 +30,7 @@ func TestNodes(t *testing.T) {
 
 			n.Stop(t)
 			n.Start(t)
-			kept := map[Kind]int{KindBitcoind: before + 1, KindBtcd: 0}[n.Kind]
+			kept := map[Kind]int{KindBitcoind: before + 1, KindBtcd: 0, KindLitecoind: before + 1}[n.Kind]
 			if got := n.Height(t); got != kept {
 				t.Fatalf("height after a restart is %d, want %d", got, kept)
 			}

@@ -16,8 +16,8 @@ import (
 	"github.com/datestone/datestone/ots"
 )
 
-// Node asks a Bitcoin node over JSON-RPC. It uses getblockhash, getblockheader and
-// getblockcount only, in the form that both Bitcoin Core and btcd take.
+// Node asks a Bitcoin or Litecoin node over JSON-RPC. It uses getblockhash, getblockheader and
+// getblockcount only, in the form that Bitcoin Core, btcd and Litecoin Core take.
 type Node struct {
 	net    *Network
 	url    url.URL // without user and password
@@ -47,7 +47,7 @@ type NodeConfig struct {
 func NewNode(net *Network, cfg NodeConfig) (*Node, error) {
 	u, err := baseURL(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("bitcoin node: %w", err)
+		return nil, fmt.Errorf("%s node: %w", strings.ToLower(net.Chain()), err)
 	}
 	n := &Node{net: net, url: *u, cookie: cfg.Cookie}
 	if u.User != nil {
@@ -66,11 +66,11 @@ func NewNode(net *Network, cfg NodeConfig) (*Node, error) {
 	return n, nil
 }
 
-func (n *Node) String() string { return "Bitcoin node " + n.url.Host }
+func (n *Node) String() string { return n.net.Chain() + " node " + n.url.Host }
 
 // Unchecked implements [Source].
 func (n *Node) Unchecked() []string {
-	return []string{"that the block is in the best chain: taken from the Bitcoin node, which validates it"}
+	return []string{"that the block is in the best chain: taken from the " + n.net.Chain() + " node, which validates it"}
 }
 
 // Header implements [Source].
@@ -134,7 +134,7 @@ func (n *Node) checkGenesis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.net.checkGenesis(hash, "the Bitcoin node"); err != nil {
+	if err := n.net.checkGenesis(hash, "the "+n.net.Chain()+" node"); err != nil {
 		return err
 	}
 	n.genesis = true
@@ -147,7 +147,7 @@ func (n *Node) blockHash(ctx context.Context, height uint64) (string, error) {
 		var re *rpcError
 		// Out of range: Core says -8, btcd -1.
 		if errors.As(err, &re) && (re.Code == -8 || re.Code == -1) {
-			return "", fmt.Errorf("%w: the Bitcoin node has no block %d yet", ErrNoBlock, height)
+			return "", fmt.Errorf("%w: the %s node has no block %d yet", ErrNoBlock, n.net.Chain(), height)
 		}
 		return "", err
 	}
@@ -169,7 +169,7 @@ type rpcError struct {
 }
 
 func (e *rpcError) Error() string {
-	return fmt.Sprintf("the Bitcoin node says: %s (%d)", clean(e.Message), e.Code)
+	return fmt.Sprintf("the node says: %s (%d)", clean(e.Message), e.Code)
 }
 
 func (n *Node) call(ctx context.Context, result any, method string, params ...any) error {

@@ -14,7 +14,7 @@ import (
 // A network that is as quick to mine as regtest and changes its difficulty as mainnet does.
 func strict() *Network {
 	n := *Regtest
-	n.Name, n.retarget = "strict", true
+	n.Name, n.rule = "strict", retarget
 	return &n
 }
 

@@ -45,7 +45,11 @@ func HashString(h [32]byte) string {
 // its hash meets the target. Errors match [ErrBadHeader].
 func (n *Network) CheckWork(height uint64, h ots.Header) error {
 	c := workCheck{net: n}
-	return c.check(height, h.Bits, h.Hash())
+	hash, err := n.workHash(h)
+	if err != nil {
+		return err
+	}
+	return c.check(height, h.Bits, hash)
 }
 
 // workCheck checks the work of headers in turn and remembers the last target: the next
@@ -136,4 +140,15 @@ func (n *Network) nextBits(bits uint32, first, last int64) uint32 {
 		return n.limitBits
 	}
 	return compact(t)
+}
+
+// Work is how many hashes it takes on average to meet a target: what a chain's blocks are
+// weighed by. It is 0 for a target that is not valid.
+func Work(bits uint32) *big.Int {
+	t, ok := expand(bits)
+	if !ok || t.Sign() <= 0 {
+		return new(big.Int)
+	}
+	all := new(big.Int).Lsh(big.NewInt(1), 256)
+	return all.Div(all, t.Add(t, big.NewInt(1)))
 }
