@@ -116,7 +116,7 @@ func TestBadAnswers(t *testing.T) {
 		}, anchor.CalendarWrong, "contradicts block 2"},
 		"a block that is not there": {func(chain *headerstest.Chain) []byte {
 			return wireOf(t, ots.Path{}.SHA256(), ots.BitcoinAttestation(1_000_000))
-		}, anchor.CalendarOK, ""},
+		}, anchor.CalendarWrong, "contradicts block 1000000"},
 		"a height beyond all": {func(chain *headerstest.Chain) []byte {
 			return wireOf(t, ots.Path{}.SHA256(), ots.BitcoinAttestation(1<<62))
 		}, anchor.CalendarGarbage, "has no height of a block"},

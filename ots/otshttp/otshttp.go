@@ -157,7 +157,7 @@ func (c *Client) do(req *http.Request, msg []byte) (*ots.Timestamp, error) {
 	}
 	req.Header.Set("User-Agent", ua)
 	req.Header.Set("Accept", mediaType)
-	if c.Promises {
+	if c.Promises && req.Method == http.MethodGet {
 		req.Header.Set("Accept", mediaType+", "+PromisesType)
 	}
 	// Without this net/http asks for gzip, and old servers have none.
