@@ -52,6 +52,7 @@ var groups = []kong.Group{
 	{Key: "acc", Title: "An account of a service"},
 	{Key: "src", Title: "Where block headers come from, at most one of"},
 	{Key: "net", Title: "The network, when it is not Bitcoin itself"},
+	{Key: "ltc", Title: "Litecoin attestations, which are checked when a node is named"},
 	{Key: "cal", Title: "Calendars"},
 	{Key: "out", Title: "Output"},
 }
@@ -60,7 +61,7 @@ var groups = []kong.Group{
 var relevant = map[string]string{
 	"stamp":   "cmd acc cal out",
 	"upgrade": "cmd cal out",
-	"verify":  "cmd src net cal out",
+	"verify":  "cmd src ltc net cal out",
 	"info":    "cmd out",
 	"prune":   "cmd src net out",
 	"list":    "cmd acc out",
@@ -84,6 +85,7 @@ var examples = map[string]string{
   datestone verify --bitcoin-node http://user:password@10.0.0.5:8332 letter.pdf.ots
   datestone verify --p2p letter.pdf.ots                 without a node or a website
   datestone verify --headers headers.bin --offline letter.pdf.ots
+  datestone verify --litecoin-node http://user:password@10.0.0.6:9332 letter.pdf.ots
   datestone verify -d 03ba204e... letter.pdf.ots
 `,
 	"info": `  datestone info letter.pdf.ots

@@ -26,15 +26,15 @@ type sourceFlags struct {
 	Cache   string   `placeholder:"FOLDER" help:"With --p2p: where headers are kept. Default: datestone/headers in the user's cache folder." group:"src"`
 	NoCache bool     `help:"With --p2p: keep no headers." group:"src"`
 
-	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"src"`
-	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"src"`
+	LitecoinNode   string `placeholder:"URL" help:"A Litecoin node's RPC address, such as http://user:password@127.0.0.1:9332: Litecoin attestations are checked as well." group:"ltc"`
+	LitecoinCookie string `placeholder:"FILE" help:"The .cookie file of that node, when its address has no user and password." group:"ltc"`
 
 	BtcTestnet  bool `xor:"net" help:"Proofs are of the test network testnet3, not of Bitcoin." group:"net"`
 	BtcTestnet4 bool `name:"btc-testnet4" xor:"net" help:"The same for testnet4." group:"net"`
 	BtcSignet   bool `xor:"net" help:"The same for signet." group:"net"`
 	BtcRegtest  bool `xor:"net" help:"The same for a regtest chain." group:"net"`
-	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"net"`
-	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"net"`
+	LtcTestnet  bool `xor:"ltcnet" help:"Litecoin attestations are of its test network." group:"ltc"`
+	LtcRegtest  bool `xor:"ltcnet" help:"The same for a regtest chain of Litecoin." group:"ltc"`
 }
 
 func (f *sourceFlags) network() *headers.Network {

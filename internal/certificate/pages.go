@@ -148,5 +148,5 @@ func (s *Server) testNetwork(ctx context.Context) (bool, error) {
 }
 
 func anyTest(targets []anchor.Status) bool {
-	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork })
+	return slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.TestNetwork && t.Code != anchor.Removed })
 }

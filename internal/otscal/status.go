@@ -79,7 +79,7 @@ func (r *reporter) report(ctx context.Context, now time.Time) (report, error) {
 // first is the target that the protocol's own words are about.
 func (r report) first() (anchor.Status, bool) {
 	for _, t := range r.Targets {
-		if t.Printed == nil {
+		if t.Printed == nil && t.Code != anchor.Removed {
 			return t, true
 		}
 	}
@@ -89,7 +89,7 @@ func (r report) first() (anchor.Status, bool) {
 // testNetwork says whether a target is on a network without value.
 func (r report) testNetwork() bool {
 	for _, t := range r.Targets {
-		if t.TestNetwork {
+		if t.TestNetwork && t.Code != anchor.Removed {
 			return true
 		}
 	}

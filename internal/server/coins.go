@@ -46,6 +46,15 @@ func (c Config) testNetwork() bool {
 	return c.hasUpstream() && c.Upstream.TestNetwork()
 }
 
+// checkCoins refuses targets of which only one has value: pages and proofs would be marked as those of a test network,
+// and would not be.
+func (c Config) checkCoins() error {
+	if c.hasBitcoin() && c.hasLitecoin() && (c.Bitcoin.Network == "mainnet") != (c.Litecoin.Network == "mainnet") {
+		return fmt.Errorf("bitcoin is on %q and litecoin on %q: write mainnet for both or for none; a service of its own tries out a test network", c.Bitcoin.Network, c.Litecoin.Network)
+	}
+	return nil
+}
+
 func (k coin) builder(c Config, log *slog.Logger) builder {
 	return func(db *store.DB) (loop, error) {
 		target, err := bitcoin.New(k.name, k.config, db, log)

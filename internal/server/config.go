@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
@@ -115,6 +116,9 @@ type Config struct {
 	// Whom e-mail comes from: an address, or a name and an address, for example
 	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
 	MailFrom string `toml:"mail_from"`
+	// How long e-mail to an account that asked for it waits for more to say: what happens within this time
+	// comes in one.
+	MailWait bitcoin.Duration `toml:"mail_wait"`
 
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
@@ -153,6 +157,7 @@ func Defaults() Config {
 		EgressAllow:         []string{},
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
+		MailWait:            bitcoin.Duration(10 * time.Minute),
 		Plans:               account.DefaultPlans(),
 		Publication:         publish.DefaultConfig(),
 	}

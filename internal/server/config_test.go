@@ -92,6 +92,9 @@ func TestCheck(t *testing.T) {
 			c.Bitcoin.RPCUser, c.Bitcoin.RPCPassword = "u", "p"
 			c.Litecoin = c.Bitcoin
 		}, ""},
+		{"litecoin without value beside bitcoin", func(c *Config) {
+			c.Targets, c.Bitcoin.Network, c.Litecoin.Network = "configured", "mainnet", "testnet"
+		}, `bitcoin is on "mainnet" and litecoin on "testnet"`},
 		{"bitcoin without a network", func(c *Config) { c.Targets, c.Bitcoin.RPCUser = "configured", "x" }, "mainnet, testnet4, signet or regtest"},
 		{"bitcoin without a key", func(c *Config) { c.Targets, c.Bitcoin.Network = "configured", "regtest" }, "key_file"},
 		{"bitcoin without a way in", func(c *Config) { c.Targets, c.Bitcoin.Network, c.Bitcoin.KeyFile = "configured", "regtest", key }, "cookie"},

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/otscal"
 )
 
@@ -173,6 +174,10 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(deliveryDue, since)
 	}
 	for _, t := range targets {
+		gauge(targetState, 1, t.Target, string(t.Code))
+		if t.Code == anchor.Removed {
+			continue // its numbers stand still, and none of them calls for anything
+		}
 		var counted int64
 		for _, a := range t.Attested {
 			if a.Epoch == head.Epoch {
@@ -181,7 +186,6 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(attestedSize, float64(counted), t.Target)
 		gauge(attestedLag, float64(head.Size-counted), t.Target)
-		gauge(targetState, 1, t.Target, string(t.Code))
 		if p := t.Printed; p != nil {
 			var size, since float64
 			if p.Last != nil {

@@ -80,6 +80,9 @@ func (c Config) checkTargets() error {
 	case c.Targets == "none" && c.Upstream.Given():
 		return errors.New(`targets is "none" and there is a table [upstream]: remove one of them`)
 	}
+	if err := c.checkCoins(); err != nil {
+		return err
+	}
 	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
 		if _, err := build(nil); err != nil {
 			return err

@@ -51,7 +51,7 @@ var stateTables = []table{
 	{name: "signer", columns: "id, account, point, compressed, version, callback, created, removed, endpoint", serial: true},
 	signedTable,
 	{name: "idempotency", columns: "account, name, payload, existing, expires"},
-	{name: "endpoint", columns: "id, uid, account, channel, address, kinds, stamp, position, secret, old_secret, old_until, state, created, slow, next, failures, failing", serial: true},
+	{name: "endpoint", columns: "id, uid, account, channel, address, kinds, stamp, position, secret, old_secret, old_until, state, created, slow, next, failures, failing, gather", serial: true},
 	{name: "notice_cursor", columns: "target, kind, epoch, size, upto, account, position, created"},
 	{name: "notice", columns: "id, uid, account, stamp, target, kind, ref, position, message, stands, created", serial: true},
 	{name: "delivery", columns: "id, endpoint, notice, state, due, tries, tried, status, error", serial: true},

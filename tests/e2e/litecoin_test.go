@@ -196,6 +196,9 @@ func TestTwoTargets(t *testing.T) {
 	if now := s.targets(t)["litecoin"]; now.Code != "removed" {
 		t.Errorf("a target that is not configured is %+v", now)
 	}
+	if _, metrics := get(s.URL + "/metrics"); !strings.Contains(metrics, `datestone_target_state{state="removed",target="litecoin"} 1`) || strings.Contains(metrics, `datestone_target_lag_entries{target="litecoin"}`) {
+		t.Error("the metrics do not say that Litecoin is not configured, or tell its lag all the same")
+	}
 	s.fsck(t)
 	third := stamped("third")
 	c.until(t, "Bitcoin attests alone", func() bool { return has(third, inBitcoin) })
