@@ -201,6 +201,7 @@ var allowed = map[string]map[string]string{
 		"internal/httpkit":  "handlers",
 		"internal/logtree":  "positions and heads on the status page",
 		"ots":               "replies are timestamps",
+		"ots/otshttp":       "how a client asks for promises",
 	},
 	"internal/rest": {
 		"api":                     "the resources and error codes of its contract",

@@ -240,7 +240,7 @@ func (a *app) client(timeout seconds) *http.Client {
 }
 
 func (a *app) calendarClient(timeout seconds) *otshttp.Client {
-	return &otshttp.Client{HTTP: a.client(timeout), UserAgent: "datestone/" + version()}
+	return &otshttp.Client{HTTP: a.client(timeout), UserAgent: "datestone/" + version(), Promises: true}
 }
 
 // allowlist is what -l and --no-default-whitelist make, with exact URLs added.

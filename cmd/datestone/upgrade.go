@@ -171,7 +171,10 @@ func (c *upgradeCmd) one(ctx context.Context, a *app, up *otshttp.Upgrade, name 
 			return failed(err)
 		}
 		if string(data) != string(raw) {
-			p.Backup = name + ".bak"
+			// What only got nearer holds all that it held before; the one backup is for the step that completes it.
+			if otshttp.Complete(f.Timestamp) {
+				p.Backup = name + ".bak"
+			}
 			if err := replace(name, p.Backup, data); err != nil {
 				taken := errors.Is(err, fs.ErrExist)
 				backup := p.Backup

@@ -36,13 +36,17 @@ func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attes
 		return nil, Pending, err
 	}
 	timestamp := ots.New(path, pending)
-	if proof.Timestamp != nil {
+	more := proof.Timestamp
+	if proof.Promises != nil {
+		more = proof.Promises
+	}
+	if more != nil {
 		// In wire form a path is followed by the timestamp of what it leads to.
-		attested, err := ots.ParseTimestamp(append(path.Bytes(), proof.Timestamp...), len(st.SHA256))
+		attested, err := ots.ParseTimestamp(append(path.Bytes(), more...), len(st.SHA256))
 		if err != nil {
 			return nil, Pending, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
 		}
-		if proof.State != Confirmed && !proof.Promised {
+		if proof.State != Confirmed && proof.Promises == nil {
 			attested.Merge(timestamp)
 		}
 		timestamp = attested

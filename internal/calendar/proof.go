@@ -25,11 +25,11 @@ type Proof struct {
 	// State says how far the commitment has come in Bitcoin.
 	State State
 	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, with all that is
-	// attested so far, and until State is Confirmed with what other calendars promised. It is empty while there is
-	// nothing, and never when State is Confirmed.
+	// attested so far. It is empty while nothing is, and never when State is Confirmed.
 	Timestamp []byte
-	// Promised: Timestamp has pending attestations of other calendars, which can complete it without us.
-	Promised bool
+	// Promises is Timestamp with the pending attestations of other calendars, which can complete it without us. It is
+	// empty while there is none, and when State is Confirmed.
+	Promises []byte
 	// Ref names the transaction when State is Mined.
 	Ref string
 	// Deep: the first attestation of Bitcoin is more than DeepBlocks deep, so that the answer will not change
@@ -87,16 +87,19 @@ func (c *Calendar) promise(ctx context.Context, p *Proof, nodes logtree.Reader, 
 	if err != nil {
 		return err
 	}
+	more := Proof{Timestamp: p.Timestamp}
 	for _, promise := range promises {
 		path, err := nodes.Inclusion(promise.Head, e)
 		if err != nil {
 			return err
 		}
-		before := len(p.Timestamp)
-		if err := p.add(append(path.Bytes(), promise.Proof...)); err != nil {
+		before := len(more.Timestamp)
+		if err := more.add(append(path.Bytes(), promise.Proof...)); err != nil {
 			return err
 		}
-		p.Promised = p.Promised || len(p.Timestamp) > before
+		if len(more.Timestamp) > before {
+			p.Promises = more.Timestamp
+		}
 	}
 	return nil
 }

@@ -156,13 +156,16 @@ func TestProofOfPromises(t *testing.T) {
 		"as far as it goes": {nil, []logtree.Promise{a, long, promise("https://more.test", 4001), promise("https://most.test", 4002), b}, calendar.Pending, true, []string{"https://a.test", "https://b.test", "https://long.test", "https://more.test"}},
 	} {
 		p, err := calendar.New(attested{all: c.all, promised: c.promised}, calendar.Config{}).Proof(t.Context(), e[:], false)
-		if err != nil || p.State != c.state || p.Promised != c.is || len(p.Timestamp) > calendar.MaxProof {
+		if err != nil || p.State != c.state || (p.Promises != nil) != c.is || len(p.Promises) > calendar.MaxProof || len(p.Timestamp) > calendar.MaxProof {
 			t.Errorf("%s: %+v, %v", name, p, err)
 			continue
 		}
 		var got []string
-		if p.Timestamp != nil {
-			ts, err := ots.ParseTimestamp(p.Timestamp, len(e))
+		if p.Promises == nil {
+			p.Promises = p.Timestamp
+		}
+		if p.Promises != nil {
+			ts, err := ots.ParseTimestamp(p.Promises, len(e))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,7 +37,12 @@ const (
 	byteConfirmed
 	byteDeep
 	byteBroken
+	bytePromised
+	byteMinedPromised
 )
+
+// promised is what other calendars promised.
+var promised = []byte("what others promised")
 
 func commitment(last byte) string {
 	e := logtree.Entry{39: last}
@@ -68,6 +73,10 @@ func (s scripted) Proof(_ context.Context, c []byte, _ bool) (calendar.Proof, er
 		return calendar.Proof{State: calendar.Confirmed, Timestamp: confirmed}, nil
 	case byteDeep:
 		return calendar.Proof{State: calendar.Confirmed, Timestamp: confirmed, Deep: true}, nil
+	case bytePromised:
+		return calendar.Proof{State: calendar.Pending, Promises: promised}, nil
+	case byteMinedPromised:
+		return calendar.Proof{State: calendar.Mined, Ref: strings.Repeat("ab", 32), Promises: promised}, nil
 	case byteBroken:
 		return calendar.Proof{}, errors.New("the private cause")
 	}
@@ -162,6 +171,7 @@ func TestContract(t *testing.T) {
 	)
 	addr := serve(t, scripted{}, fixed{targets: []anchor.Status{{Confirmations: 6}}}, httpkit.Limits{Request: 300 * time.Millisecond})
 	d32 := strings.Repeat("d", 32)
+	const both = "Accept: application/vnd.opentimestamps.v1, application/vnd.datestone.promises\r\n"
 	for _, c := range []struct {
 		name, request, contentType, cache, body string
 		status                                  int
@@ -195,6 +205,10 @@ func TestContract(t *testing.T) {
 		{name: "recent proof", request: get("/timestamp/" + commitment(byteConfirmed)), status: 200, contentType: octets, cache: "public, max-age=600", body: string(confirmed)},
 		{name: "pending", request: get("/timestamp/" + commitment(bytePending)), status: 404, contentType: text, cache: minute, body: "Pending confirmation in Bitcoin blockchain"},
 		{name: "mined", request: get("/timestamp/" + commitment(byteMined)), status: 404, contentType: text, cache: minute, body: "Timestamped by transaction " + strings.Repeat("ab", 32) + "; waiting for 6 confirmations"},
+		{name: "promised", request: get("/timestamp/"+commitment(bytePromised), both), status: 200, contentType: octets, cache: minute, body: string(promised)},
+		{name: "mined and promised", request: get("/timestamp/"+commitment(byteMinedPromised), both), status: 200, contentType: octets, cache: minute, body: string(promised)},
+		{name: "promised, to others", request: get("/timestamp/"+commitment(bytePromised), "Accept: application/vnd.opentimestamps.v1\r\n"), status: 404, contentType: text, cache: minute, body: "Pending confirmation in Bitcoin blockchain"},
+		{name: "nothing promised", request: get("/timestamp/"+commitment(bytePending), both), status: 404, contentType: text, cache: minute, body: "Pending confirmation in Bitcoin blockchain"},
 		{name: "unknown", request: get("/timestamp/" + commitment(0)), status: 404, contentType: text, cache: minute, body: "Not found"},
 		{name: "empty", request: get("/timestamp/"), status: 404, contentType: text, cache: minute, body: "Not found"},
 		{name: "a digest", request: get("/timestamp/" + hex.EncodeToString([]byte(d32))), status: 404, contentType: text, cache: minute, body: "Not found"},
@@ -233,6 +247,9 @@ func TestContract(t *testing.T) {
 			}
 			if n := resp.ContentLength; c.status != 204 && !strings.HasPrefix(c.request, "HEAD") && n != int64(len(c.body)) {
 				t.Errorf("Content-Length is %d, want %d", n, len(c.body))
+			}
+			if strings.Contains(c.name, "romised") && resp.Header.Get("Vary") != "Accept" {
+				t.Error("a cache would give it to clients that did not ask for it")
 			}
 			if c.status == 503 && resp.Header.Get("Retry-After") == "" {
 				t.Error("503 without Retry-After")

@@ -23,6 +23,7 @@ import (
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/ots"
+	"github.com/datestone/datestone/ots/otshttp"
 )
 
 // Calendar commits digests and knows proofs. calendar.Calendar is one.
@@ -127,6 +128,7 @@ func requestTarget(r *http.Request) string {
 var (
 	anyOrigin   = []string{"*"}
 	octetStream = []string{"application/octet-stream"}
+	varyAccept  = []string{"Accept"}
 	plainText   = []string{"text/plain"}
 	closing     = []string{"close"}
 	retryAfter  = []string{"1"}
@@ -214,6 +216,13 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 		return s.unknown(w, r, commitment)
 	case err != nil:
 		return unavailable(err)
+	}
+	if proof.State != calendar.Confirmed {
+		w.Header()["Vary"] = varyAccept
+		// Not for everybody: the reference client keeps one old version of a proof, and then refuses the block.
+		if proof.Promises != nil && strings.Contains(r.Header.Get("Accept"), otshttp.PromisesType) {
+			proof.Timestamp = proof.Promises
+		}
 	}
 	if proof.Timestamp != nil {
 		header := w.Header()

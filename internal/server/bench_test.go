@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 // BenchmarkPost measures POST /digest over real sockets at 1, 64 and 1000 connections, and a bare
@@ -47,6 +49,46 @@ func BenchmarkPost(b *testing.B) {
 		s := runServer(b, Config{Burst: 1})
 		load(b, s.Addr().String(), 64, postRequest)
 	})
+}
+
+// BenchmarkUpstream posts while heads are given to ten calendars that take seconds for each answer, which they send a byte
+// at a time, and while they are given to nobody.
+func BenchmarkUpstream(b *testing.B) {
+	for _, calendars := range []int{0, 10} {
+		for _, connections := range []int{1, 64} {
+			b.Run(fmt.Sprintf("slow-calendars-%d-connections-%d", calendars, connections), func(b *testing.B) {
+				c := Config{Burst: 1 << 30}
+				var asked atomic.Int64
+				for range calendars {
+					slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						asked.Add(1)
+						io.Copy(io.Discard, r.Body)
+						for range 20 {
+							select {
+							case <-r.Context().Done():
+								return
+							case <-time.After(100 * time.Millisecond):
+							}
+							w.Write([]byte{8})
+							w.(http.Flusher).Flush()
+						}
+					}))
+					defer slow.Close()
+					c.Upstream.Calendars = append(c.Upstream.Calendars, slow.URL)
+				}
+				if calendars > 0 {
+					c.Targets, c.Upstream.Network, c.Upstream.Interval = "configured", "regtest", upstream.Duration(time.Second)
+					c.Upstream.RPCURL = "http://" + listen(b).Addr().String() // which never answers
+				}
+				s := runServer(b, c)
+				load(b, s.Addr().String(), connections, postRequest)
+				if asked.Load() < int64(calendars) && b.Elapsed() > 5*time.Second {
+					b.Errorf("%d calendars were asked %d times", calendars, asked.Load())
+				}
+				b.ReportMetric(float64(asked.Load()), "heads")
+			})
+		}
+	}
 }
 
 // BenchmarkCommit is what a single client cannot be faster than: one durable append.
@@ -112,7 +154,7 @@ func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
 		d.Calendars, d.AuthenticatedURI = c.Calendars, c.AuthenticatedURI
 	}
 	if c.Targets != "" {
-		d.Targets, d.Bitcoin, d.Ethereum = c.Targets, c.Bitcoin, c.Ethereum
+		d.Targets, d.Bitcoin, d.Ethereum, d.Upstream = c.Targets, c.Bitcoin, c.Ethereum, c.Upstream
 	}
 	s, err := Open(context.Background(), d, Options{Version: "test", Log: testLog{t}})
 	if err != nil {

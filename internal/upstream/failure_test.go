@@ -102,14 +102,20 @@ func TestFailureTable(t *testing.T) {
 			continue
 		}
 		seen[verb] = true
-		for _, happens := range []bool{false, true} {
-			for _, killed := range []bool{false, true} {
-				p := &plan{at: i + 1, happens: happens}
-				t.Run(fmt.Sprintf("%s, happens %v, killed %v", verb, happens, killed), func(t *testing.T) {
-					t.Parallel()
-					live(t, p, killed)
-				})
+		for n := range 4 {
+			happens, killed := n&1 != 0, n&2 != 0
+			switch verb {
+			case "save", "answer", "attest", "withdraw":
+			default: // one of the four
+				if n != len(seen)%4 {
+					continue
+				}
 			}
+			p := &plan{at: i + 1, happens: happens}
+			t.Run(fmt.Sprintf("%s, happens %v, killed %v", verb, happens, killed), func(t *testing.T) {
+				t.Parallel()
+				live(t, p, killed)
+			})
 		}
 	}
 	for _, verb := range []string{"pin", "status", "save", "calendars", "answer", "attest", "withdraw", "tip", "forget"} {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/datestone/datestone/internal/anchor"
@@ -145,8 +146,14 @@ func (j *judge) check(ctx context.Context, now time.Time, best int64) (waiting b
 			return waiting, err
 		}
 		s := rows[0]
+		if s.Height > best+deepBlocks {
+			if err := j.refuse(ctx, now, s, fmt.Errorf("the best block is %d", best)); err != nil {
+				return waiting, err
+			}
+			continue
+		}
 		if s.Height > best {
-			// The sources may be behind the calendar; one that names a block of next year is let wait.
+			// The sources may be behind the calendar.
 			waiting = true
 			if err := l.store.DeferSubmission(ctx, s.ID, now.Add(l.backoff(s.Tries+3))); err != nil {
 				return waiting, err
@@ -181,23 +188,27 @@ func (j *judge) settle(ctx context.Context, now time.Time, s submission.Submissi
 	if err == nil {
 		at, err = c.attestation.VerifyHeader(c.message, h)
 	}
-	w := l.workerOf(s.Calendar)
 	if err != nil {
-		if w != nil {
-			w.proved(&falseError{s.Height, err})
-		}
-		return l.store.RefuseAnswer(ctx, now, s.ID, now.Add(l.backoff(s.Tries+6)))
+		return j.refuse(ctx, now, s, err)
 	}
 	a := logtree.Attestation{Target: l.name, Kind: logtree.Bitcoin, Head: s.Head, Proof: s.Proof, Height: s.Height, BlockHash: h.Hash(), BlockTime: at, Ref: c.ref}
 	state, err := l.store.AttestSubmission(ctx, now, s.ID, a)
 	if err != nil {
 		return err
 	}
-	if w != nil {
+	if w := l.workerOf(s.Calendar); w != nil {
 		w.proved(nil)
 	}
 	l.log.Info("a calendar's attestation holds", "calendar", s.Calendar, "height", s.Height, "epoch", s.Head.Epoch, "size", s.Head.Size, "counted", state == logtree.Counted)
 	return nil
+}
+
+// refuse drops an answer that is not true.
+func (j *judge) refuse(ctx context.Context, now time.Time, s submission.Submission, why error) error {
+	if w := j.l.workerOf(s.Calendar); w != nil {
+		w.proved(&falseError{s.Height, why})
+	}
+	return j.l.store.RefuseAnswer(ctx, now, s.ID, now.Add(j.l.backoff(s.Tries+6)))
 }
 
 // tidy keeps the height of the best block, and forgets what is attested for good.

@@ -72,6 +72,7 @@ func TestBadPromises(t *testing.T) {
 		}, anchor.CalendarSlow, "did not answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			good := newParent(t)
 			bad := httptest.NewServer(http.HandlerFunc(c.answer))
 			t.Cleanup(bad.Close)
@@ -116,7 +117,7 @@ func TestBadAnswers(t *testing.T) {
 		}, anchor.CalendarWrong, "contradicts block 2"},
 		"a block that is not there": {func(chain *headerstest.Chain) []byte {
 			return wireOf(t, ots.Path{}.SHA256(), ots.BitcoinAttestation(1_000_000))
-		}, anchor.CalendarOK, ""},
+		}, anchor.CalendarWrong, "contradicts block 1000000"},
 		"a height beyond all": {func(chain *headerstest.Chain) []byte {
 			return wireOf(t, ots.Path{}.SHA256(), ots.BitcoinAttestation(1<<62))
 		}, anchor.CalendarGarbage, "has no height of a block"},
@@ -131,6 +132,7 @@ func TestBadAnswers(t *testing.T) {
 		"it has forgotten": {func(*headerstest.Chain) []byte { return nil }, anchor.CalendarForgot, "does not know any more"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			good, bad := newParent(t), newParent(t)
 			r := newRig(t, good.url, bad.url)
 			deepen(r.chain, 5)
@@ -146,7 +148,7 @@ func TestBadAnswers(t *testing.T) {
 				return true
 			})
 			e := r.add(1)
-			r.steps(40, 2*time.Minute)
+			r.steps(25, 2*time.Minute)
 			if state := r.calendar(bad.url); state.Code != c.code || !strings.Contains(state.Message, c.says) {
 				t.Errorf("its state is %s: %s; want %s: %s", state.Code, state.Message, c.code, c.says)
 			}
@@ -158,7 +160,7 @@ func TestBadAnswers(t *testing.T) {
 			}
 			good.mine(r.chain)
 			deepen(r.chain, 2)
-			r.steps(40, 5*time.Minute)
+			r.steps(30, 5*time.Minute)
 			if p := r.proof(e); p.State != calendar.Confirmed {
 				t.Errorf("the good calendar's answer does not count: %+v; %s", p, r.status().Message)
 			}
@@ -211,7 +213,7 @@ func TestSourcesOfHeaders(t *testing.T) {
 		if s := r.status(); s.Code != c.code || !strings.Contains(s.Message, c.says) {
 			t.Errorf("%s: %s; want %s: %s", s.Code, s.Message, c.code, c.says)
 		}
-		if p := r.proof(e); p.State != calendar.Pending || !p.Promised {
+		if p := r.proof(e); p.State != calendar.Pending || p.Promises == nil {
 			t.Fatalf("%s: it counts: %+v", c.code, p)
 		}
 	}
@@ -261,6 +263,7 @@ func TestNodeOfOurs(t *testing.T) {
 // While a calendar hangs, and another sends its answer a byte at a time, the others are given heads and asked, and
 // requests to one calendar never overlap.
 func TestOneNeverDelaysAnother(t *testing.T) {
+	t.Parallel()
 	good := newParent(t)
 	var hanging []string
 	for _, slow := range []func(http.ResponseWriter, *http.Request){
@@ -302,9 +305,9 @@ func TestOneNeverDelaysAnother(t *testing.T) {
 		}
 	}
 	e := r.add(1)
-	wait("the first head", func() bool { return r.proof(e).Promised })
+	wait("the first head", func() bool { return r.proof(e).Promises != nil })
 	later := r.add(1)
-	wait("the second head", func() bool { return good.count("POST") == 2 && r.proof(later).Promised })
+	wait("the second head", func() bool { return good.count("POST") == 2 && r.proof(later).Promises != nil })
 	good.mine(r.chain)
 	deepen(r.chain, 3)
 	wait("the proof", func() bool { return r.proof(e).State == calendar.Confirmed })

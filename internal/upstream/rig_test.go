@@ -99,6 +99,9 @@ func (n *node) found(e logtree.Entry) map[string][]byte {
 	n.t.Helper()
 	all := make(map[string][]byte)
 	p := n.proof(e)
+	if p.Promises != nil {
+		p.Timestamp = p.Promises
+	}
 	if p.Timestamp == nil {
 		return all
 	}

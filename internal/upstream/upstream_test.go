@@ -25,13 +25,13 @@ func TestFromPromiseToProof(t *testing.T) {
 	first := r.add(1)
 	last := r.add(4)
 	deepen(r.chain, 5)
-	if p := r.proof(first); p.Timestamp != nil {
+	if p := r.proof(first); p.Timestamp != nil || p.Promises != nil {
 		t.Fatalf("before: %+v", p)
 	}
 	r.steps(1, time.Second)
 	for _, e := range []logtree.Entry{first, last} {
 		found := r.found(e)
-		if p := r.proof(e); !p.Promised || p.State != calendar.Pending || len(found) != 2 || found[pending(a.url)] == nil || found[pending(b.url)] == nil {
+		if p := r.proof(e); p.Promises == nil || p.State != calendar.Pending || len(found) != 2 || found[pending(a.url)] == nil || found[pending(b.url)] == nil {
 			t.Fatalf("after both have promised: %+v, %v", p, found)
 		}
 	}
@@ -51,7 +51,7 @@ func TestFromPromiseToProof(t *testing.T) {
 
 	// Somebody with the promises completes the proof without us.
 	height, id := a.mine(r.chain)
-	whole, err := ots.ParseTimestamp(r.proof(first).Timestamp, len(first))
+	whole, err := ots.ParseTimestamp(r.proof(first).Promises, len(first))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestFromPromiseToProof(t *testing.T) {
 	// Two of three confirmations: known, and not counted.
 	deepen(r.chain, 1)
 	r.steps(40, 5*time.Minute)
-	if p := r.proof(first); p.State != calendar.Pending || !p.Promised {
+	if p := r.proof(first); p.State != calendar.Pending || p.Promises == nil {
 		t.Fatalf("at two confirmations: %+v", p)
 	}
 	deepen(r.chain, 1)
@@ -74,7 +74,7 @@ func TestFromPromiseToProof(t *testing.T) {
 	want := ots.BitcoinAttestation(uint64(height))
 	for _, e := range []logtree.Entry{first, last} {
 		found := r.found(e)
-		if p := r.proof(e); p.State != calendar.Confirmed || p.Promised || len(found) != 1 {
+		if p := r.proof(e); p.State != calendar.Confirmed || p.Promises != nil || len(found) != 1 {
 			t.Fatalf("confirmed: %+v, %v", p, found)
 		}
 		if _, err := want.VerifyHeader(found[want.String()], r.chain.Header(uint64(height))); err != nil {
@@ -166,7 +166,7 @@ func TestReorganisation(t *testing.T) {
 	}
 	deepen(r.chain, 8)
 	r.steps(2, time.Second)
-	if p := r.proof(e); p.State != calendar.Pending || !p.Promised {
+	if p := r.proof(e); p.State != calendar.Pending || p.Promises == nil {
 		t.Fatalf("after: %+v", p)
 	}
 	r.checked()

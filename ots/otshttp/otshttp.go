@@ -55,6 +55,10 @@ const (
 	// DefaultUserAgent is sent when [Client.UserAgent] is empty.
 	DefaultUserAgent = "datestone"
 
+	// PromisesType is accepted by a client that wants the pending attestations of other
+	// calendars too; see [Client.Promises].
+	PromisesType = "application/vnd.datestone.promises"
+
 	mediaType    = "application/vnd.opentimestamps.v1"
 	maxRedirects = 3
 )
@@ -105,6 +109,10 @@ type Client struct {
 	HTTP *http.Client
 	// UserAgent is sent with every request; empty means [DefaultUserAgent].
 	UserAgent string
+	// Promises asks a calendar, while it has no block header attestation, for the pending
+	// attestations that it got itself from others: with them a proof can be completed
+	// without it. Calendars that have none, or do not know of this, answer as ever.
+	Promises bool
 	// Authorize, when set, may add headers to a request before it is sent, for
 	// calendars that want a key or a signature over the digest.
 	Authorize func(req *http.Request, digest []byte) error
@@ -149,6 +157,9 @@ func (c *Client) do(req *http.Request, msg []byte) (*ots.Timestamp, error) {
 	}
 	req.Header.Set("User-Agent", ua)
 	req.Header.Set("Accept", mediaType)
+	if c.Promises && req.Method == http.MethodGet {
+		req.Header.Set("Accept", mediaType+", "+PromisesType)
+	}
 	// Without this net/http asks for gzip, and old servers have none.
 	req.Header.Set("Accept-Encoding", "identity")
 	if c.Authorize != nil {

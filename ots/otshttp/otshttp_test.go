@@ -82,6 +82,13 @@ func TestSubmit(t *testing.T) {
 	if _, err := c.Submit(t.Context(), url, digest[:]); err != nil || got.Header.Get("X-Signature") != hex.EncodeToString(digest[:]) {
 		t.Errorf("authorized: %v, %v", err, got.Header)
 	}
+	promises := &otshttp.Client{Promises: true}
+	if _, err := promises.Timestamp(t.Context(), url, digest[:]); err != nil || got.Header.Get("Accept") != "application/vnd.opentimestamps.v1, application/vnd.datestone.promises" {
+		t.Errorf("asking for promises: %v, %v", err, got.Header)
+	}
+	if _, err := promises.Submit(t.Context(), url, digest[:]); err != nil || got.Header.Get("Accept") != "application/vnd.opentimestamps.v1" {
+		t.Errorf("submitting: %v, %v", err, got.Header)
+	}
 	if _, err := c.Submit(t.Context(), url, make([]byte, 65)); err == nil {
 		t.Error("65 bytes were sent")
 	}
