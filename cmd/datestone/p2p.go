@@ -73,6 +73,7 @@ func (a *app) p2p(network *headers.Network) (headers.Source, error) {
 		bar.add(int(height - min(at, height)))
 		if at = height; height == of {
 			bar.done()
+			bar = nil
 		}
 	}
 	s, err := p2p.New(cfg)

@@ -46,6 +46,12 @@ const (
 	WalletMissing Code = "wallet_missing"
 	// Refused: the node refuses our transaction.
 	Refused Code = "tx_refused"
+	// CalendarsFew: fewer calendars than configured accept heads.
+	CalendarsFew Code = "calendars_few"
+	// HeadersDown: too few sources of block headers answer, so no attestation can be checked.
+	HeadersDown Code = "headers_down"
+	// HeadersDisagree: sources of block headers name different blocks.
+	HeadersDisagree Code = "headers_disagree"
 	// StoreFailed: the database cannot be read or written.
 	StoreFailed Code = "store_failed"
 	// Removed: the target is not configured any more.
@@ -84,6 +90,7 @@ type Status struct {
 	Waiting       []Waiting  `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
 	Attested      []Attested `json:"attested,omitempty"`    // by epoch
 	Printed       *Printed   `json:"printed,omitempty"`     // of a target that is printed; it has no chain
+	Calendars     []Calendar `json:"calendars,omitempty"`   // that heads are given to, and those that are asked for them
 	LastError     string     `json:"last_error,omitempty"`
 	LastErrorAt   time.Time  `json:"last_error_at,omitzero"`
 	Updated       time.Time  `json:"updated"`
@@ -94,6 +101,39 @@ type Waiting struct {
 	Ref           string `json:"transaction"`
 	Height        int64  `json:"height,omitempty"` // of its block; 0 while it has none
 	Confirmations int64  `json:"confirmations"`
+}
+
+// CalendarCode names the state of another calendar.
+type CalendarCode string
+
+const (
+	// CalendarOK: its last answer was of use, or it was not asked yet.
+	CalendarOK CalendarCode = "ok"
+	// CalendarDown: it cannot be reached.
+	CalendarDown CalendarCode = "down"
+	// CalendarSlow: it did not answer in time.
+	CalendarSlow CalendarCode = "slow"
+	// CalendarRefuses: it answered with an error.
+	CalendarRefuses CalendarCode = "refuses"
+	// CalendarGarbage: its answer cannot be read, or makes proofs that clients cannot read.
+	CalendarGarbage CalendarCode = "garbage"
+	// CalendarForeign: it names a calendar that may not be asked.
+	CalendarForeign CalendarCode = "foreign"
+	// CalendarForgot: it does not know what it promised.
+	CalendarForgot CalendarCode = "forgot"
+	// CalendarWrong: it gave an attestation that contradicts the block.
+	CalendarWrong CalendarCode = "wrong"
+)
+
+// Calendar is another calendar that attests heads.
+type Calendar struct {
+	URL      string       `json:"url"`
+	Accepts  bool         `json:"accepts"` // heads are given to it; else it is only asked
+	Code     CalendarCode `json:"code"`
+	Message  string       `json:"message,omitempty"` // a sentence; what to do
+	Since    time.Time    `json:"since,omitzero"`    // when it came into this state, if not at start
+	Accepted time.Time    `json:"accepted,omitzero"` // when it accepted a head last
+	Size     int64        `json:"size,omitempty"`    // of that head
 }
 
 // Attested says how far an epoch of the log is attested.

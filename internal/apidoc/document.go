@@ -87,13 +87,13 @@ type Tag struct{ Name, Description string }
 
 // Path is a path with its operations.
 type Path struct {
-	Parameters               []Parameter
-	Get, Post, Patch, Delete *Operation
+	Parameters                    []Parameter
+	Get, Post, Put, Patch, Delete *Operation
 }
 
 // Operations are the path's, by their methods.
 func (p Path) Operations() Map[*Operation] {
-	all := Map[*Operation]{{"POST", p.Post}, {"GET", p.Get}, {"PATCH", p.Patch}, {"DELETE", p.Delete}}
+	all := Map[*Operation]{{"POST", p.Post}, {"GET", p.Get}, {"PUT", p.Put}, {"PATCH", p.Patch}, {"DELETE", p.Delete}}
 	return slices.DeleteFunc(all, func(e Entry[*Operation]) bool { return e.Value == nil })
 }
 

@@ -54,6 +54,8 @@ type Store interface {
 	Find(ctx context.Context, e logtree.Entry) (logtree.Reader, error)
 	// Attestations returns for each target what a proof of the entry at p uses, lowest block first.
 	Attestations(ctx context.Context, p logtree.Position) ([]logtree.Attestation, error)
+	// Promises returns what other calendars promised of heads above p, smallest head first.
+	Promises(ctx context.Context, p logtree.Position) ([]logtree.Promise, error)
 }
 
 // Config are the calendar's settings; the zero value of each means its default.

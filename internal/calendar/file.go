@@ -20,7 +20,8 @@ type Proofs interface {
 }
 
 // File is the .ots file of a kept stamp and how far its entry has come. Until the entry is confirmed the file has the
-// pending attestation, beside what others attest. dubious is Proofs'.
+// pending attestation, beside what others attest, or in place of it those of the calendars that its head was given to: clients
+// ask the first on their way alone. dubious is Proofs'.
 func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attestation, st account.Stamp, dubious bool) ([]byte, State, error) {
 	leaves, err := batches.BatchLeaves(ctx, st.Position)
 	if err != nil {
@@ -41,7 +42,7 @@ func File(ctx context.Context, batches Batches, proofs Proofs, pending ots.Attes
 		if err != nil {
 			return nil, Pending, fmt.Errorf("the proof of stamp %v: %w", st.ID, err)
 		}
-		if proof.State != Confirmed {
+		if proof.State != Confirmed && !proof.Promised {
 			attested.Merge(timestamp)
 		}
 		timestamp = attested

@@ -25,8 +25,11 @@ type Proof struct {
 	// State says how far the commitment has come in Bitcoin.
 	State State
 	// Timestamp is the bare timestamp on the commitment in wire form, at most MaxProof bytes, with all that is
-	// attested so far. It is empty while nothing is, and never when State is Confirmed.
+	// attested so far, and until State is Confirmed with what other calendars promised. It is empty while there is
+	// nothing, and never when State is Confirmed.
 	Timestamp []byte
+	// Promised: Timestamp has pending attestations of other calendars, which can complete it without us.
+	Promised bool
 	// Ref names the transaction when State is Mined.
 	Ref string
 	// Deep: the first attestation of Bitcoin is more than DeepBlocks deep, so that the answer will not change
@@ -70,7 +73,32 @@ func (c *Calendar) Proof(ctx context.Context, commitment []byte, dubious bool) (
 			}
 		}
 	}
+	if p.State != Confirmed {
+		if err := c.promise(ctx, &p, nodes, e); err != nil {
+			return Proof{}, fmt.Errorf("promises for %v: %w", e.Position(), err)
+		}
+	}
 	return p, nil
+}
+
+// promise adds what other calendars promised of heads above an entry, as far as there is room.
+func (c *Calendar) promise(ctx context.Context, p *Proof, nodes logtree.Reader, e logtree.Entry) error {
+	promises, err := c.store.Promises(ctx, e.Position())
+	if err != nil {
+		return err
+	}
+	for _, promise := range promises {
+		path, err := nodes.Inclusion(promise.Head, e)
+		if err != nil {
+			return err
+		}
+		before := len(p.Timestamp)
+		if err := p.add(append(path.Bytes(), promise.Proof...)); err != nil {
+			return err
+		}
+		p.Promised = p.Promised || len(p.Timestamp) > before
+	}
+	return nil
 }
 
 // note draws the conclusion from an attestation of Bitcoin.

@@ -13,7 +13,8 @@ import (
 // attested is a log of one entry with attestations.
 type attested struct {
 	calendar.Store
-	all []logtree.Attestation
+	all      []logtree.Attestation
+	promised []logtree.Promise
 }
 
 func (a attested) Find(_ context.Context, e logtree.Entry) (logtree.Reader, error) {
@@ -24,6 +25,10 @@ func (a attested) Find(_ context.Context, e logtree.Entry) (logtree.Reader, erro
 
 func (a attested) Attestations(context.Context, logtree.Position) ([]logtree.Attestation, error) {
 	return a.all, nil
+}
+
+func (a attested) Promises(context.Context, logtree.Position) ([]logtree.Promise, error) {
+	return a.promised, nil
 }
 
 // Bitcoin decides how far a commitment has come. The proof has every counted attestation of Bitcoin and Litecoin, and of
@@ -110,4 +115,69 @@ func large(t *testing.T, a logtree.Attestation) logtree.Attestation {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// What other calendars promised is given out until Bitcoin confirms, beside what Litecoin attests, as far as there is room.
+func TestProofOfPromises(t *testing.T) {
+	e := logtree.NewEntry(0, [32]byte{1})
+	head := logtree.Head{Size: 1, Root: e.Leaf()}
+	promise := func(uri string, size int) logtree.Promise {
+		pending, err := ots.PendingAttestation(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := ots.New(ots.Path{}.Append(make([]byte, size)).SHA256(), pending).AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logtree.Promise{Head: head, Proof: proof}
+	}
+	attestation := func(k logtree.Kind, claim ots.Attestation, state logtree.AttestationState) logtree.Attestation {
+		proof, err := ots.New(ots.Path{}.Append([]byte{1}), claim).AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logtree.Attestation{Kind: k, State: state, Head: head, Proof: proof, Ref: "tx"}
+	}
+	bitcoin, litecoin := ots.BitcoinAttestation(1), ots.LitecoinAttestation(2)
+	a, b, long := promise("https://a.test", 16), promise("https://b.test", 17), promise("https://long.test", 4000)
+	for name, c := range map[string]struct {
+		all      []logtree.Attestation
+		promised []logtree.Promise
+		state    calendar.State
+		is       bool
+		want     []string
+	}{
+		"nothing":           {nil, nil, calendar.Pending, false, nil},
+		"two":               {nil, []logtree.Promise{a, b}, calendar.Pending, true, []string{"https://a.test", "https://b.test"}},
+		"beside litecoin":   {[]logtree.Attestation{attestation(logtree.Litecoin, litecoin, logtree.Counted)}, []logtree.Promise{a}, calendar.Pending, true, []string{"https://a.test", "litecoin"}},
+		"mined":             {[]logtree.Attestation{attestation(logtree.Bitcoin, bitcoin, logtree.Mined)}, []logtree.Promise{a}, calendar.Mined, true, []string{"https://a.test"}},
+		"not any more":      {[]logtree.Attestation{attestation(logtree.Bitcoin, bitcoin, logtree.Counted)}, []logtree.Promise{a}, calendar.Confirmed, false, []string{"bitcoin"}},
+		"as far as it goes": {nil, []logtree.Promise{a, long, promise("https://more.test", 4001), promise("https://most.test", 4002), b}, calendar.Pending, true, []string{"https://a.test", "https://b.test", "https://long.test", "https://more.test"}},
+	} {
+		p, err := calendar.New(attested{all: c.all, promised: c.promised}, calendar.Config{}).Proof(t.Context(), e[:], false)
+		if err != nil || p.State != c.state || p.Promised != c.is || len(p.Timestamp) > calendar.MaxProof {
+			t.Errorf("%s: %+v, %v", name, p, err)
+			continue
+		}
+		var got []string
+		if p.Timestamp != nil {
+			ts, err := ots.ParseTimestamp(p.Timestamp, len(e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ts.Walk(e[:], func(n *ots.Timestamp, _ []byte) error {
+				for _, x := range n.Attestations() {
+					got = append(got, map[ots.Kind]string{ots.KindPending: x.URI(), ots.KindBitcoin: "bitcoin", ots.KindLitecoin: "litecoin"}[x.Kind()])
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
 }

@@ -25,6 +25,7 @@ type Report struct {
 	Epochs       int       `json:"epochs"`
 	Attestations int       `json:"attestations"`
 	Attempts     int       `json:"attempts"`
+	Submissions  int       `json:"submissions"`
 	Signed       int64     `json:"signed_digests"`
 	Publications int       `json:"publications"`
 	Problems     []Problem `json:"problems"`
@@ -67,7 +68,7 @@ const rowsAtOnce = 5000
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.readPublications, c.checkLog, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkSubmissions, c.readPublications, c.checkLog, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}

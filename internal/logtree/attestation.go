@@ -48,3 +48,9 @@ type Attestation struct {
 // Depth is the number of blocks from the attestation's block to the target's best block, both
 // counted: 1 when it is the best block itself.
 func (a Attestation) Depth() int64 { return max(0, a.Tip-a.Height+1) }
+
+// Promise is what another calendar promised of a head.
+type Promise struct {
+	Head  Head
+	Proof []byte // bare OpenTimestamps timestamp on Head.Root that ends in a pending attestation
+}

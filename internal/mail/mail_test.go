@@ -225,7 +225,7 @@ func TestInjection(t *testing.T) {
 		}
 		stamp := testStamp
 		stamp.File = e
-		written := Service{"https://stamps.example.org"}.Confirmed(stamp, testAttestation, []byte("proof"))
+		written := Service{URI: "https://stamps.example.org"}.Confirmed(stamp, testAttestation, []byte("proof"))
 		written.To, written.ID = m.To, m.ID
 		if got := count(written); got != want {
 			t.Errorf("a file %q gives %d headers, not %d", e, got, want)

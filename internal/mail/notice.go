@@ -14,6 +14,8 @@ import (
 // Service is who writes.
 type Service struct {
 	URI string // where it is, as https://stamps.example.org
+	// Off is the address of a page that ends such e-mail; empty where nothing can be ended.
+	Off string
 }
 
 // Stamp is what a notice says of a stamp.
@@ -63,6 +65,61 @@ func (s Service) Withdrawn(stamp Stamp, a Attestation) Message {
 	})
 }
 
+// News is what became of a stamp.
+type News struct {
+	Stamp       Stamp
+	Attestation Attestation
+	Proof       []byte // its .ots file when that is complete, else nil
+}
+
+// ConfirmedMany says that so many stamps are confirmed. It names those that are given, two at least, and attaches their
+// proofs.
+func (s Service) ConfirmedMany(some []News, all int) Message {
+	return s.many("timestamps confirmed", some, all, false)
+}
+
+// WithdrawnMany says that what confirmed so many stamps does not count any more. It names those that are given.
+func (s Service) WithdrawnMany(some []News, all int) Message {
+	return s.many("timestamps no longer confirmed", some, all, true)
+}
+
+func (s Service) many(what string, some []News, all int, withdrawn bool) Message {
+	p := page{Subject: fmt.Sprintf("%d %s", all, what), All: all, More: all - len(some), Withdrawn: withdrawn}
+	var files []Attachment
+	names := make(map[string]bool)
+	for _, n := range some {
+		p.TestNetwork = p.TestNetwork || n.Attestation.TestNetwork
+		l := line{News: n}
+		if n.Proof != nil {
+			l.ProofFile = proofFile(n.Stamp, n.Attestation.TestNetwork, names)
+			names[l.ProofFile] = true
+			files = append(files, Attachment{Name: l.ProofFile, Type: proofType, Content: n.Proof})
+		}
+		p.Lines = append(p.Lines, l)
+	}
+	m := s.write("many", p)
+	m.Attachments = files
+	return m
+}
+
+// proofFile is the name of a stamp's .ots file, another one than those that are taken.
+func proofFile(s Stamp, testNetwork bool, taken map[string]bool) string {
+	base := fileName(s.File, maxFileName-len("-99"))
+	if s.File == "" {
+		base = s.Digest
+	}
+	if testNetwork {
+		base = "TEST-NETWORK-" + base
+	}
+	name := base + ".ots"
+	for n := 2; taken[name]; n++ {
+		name = fmt.Sprintf("%s-%d.ots", base, n)
+	}
+	return name
+}
+
+const proofType = "application/octet-stream"
+
 // Trouble is what keeps a target from anchoring.
 type Trouble struct {
 	Target      string
@@ -103,6 +160,16 @@ type page struct {
 	Trouble     *Trouble
 	Proof       []byte
 	ProofFile   string
+	// Of a message about many stamps.
+	Lines     []line
+	All, More int
+	Withdrawn bool
+}
+
+// line is a stamp among others.
+type line struct {
+	News
+	ProofFile string
 }
 
 //go:embed templates
@@ -112,7 +179,7 @@ var functions = map[string]any{
 	"time":  func(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") },
 	"plain": func(text string) string { return clean(text, 1000) },
 	"name":  func(text string) string { return clean(text, maxFile) },
-	"hash": func(s *Stamp) string {
+	"hash": func(s Stamp) string {
 		if s.Hash == "" || s.Hash == "sha256" {
 			return "SHA-256"
 		}
@@ -129,19 +196,15 @@ var (
 func (s Service) write(name string, p page) Message {
 	p.Service = s
 	var m Message
+	if strings.HasPrefix(s.Off, "https://") { // no other address can be asked for by one click (RFC 8058)
+		m.Unsubscribe = s.Off
+	}
 	if p.TestNetwork {
 		p.Subject = "[TEST NETWORK] " + p.Subject
 	}
 	if p.Proof != nil {
-		p.ProofFile = fileName(p.Stamp.File, maxFileName)
-		if p.Stamp.File == "" {
-			p.ProofFile = p.Stamp.Digest
-		}
-		if p.TestNetwork {
-			p.ProofFile = "TEST-NETWORK-" + p.ProofFile
-		}
-		p.ProofFile += ".ots"
-		m.Attachments = []Attachment{{Name: p.ProofFile, Type: "application/octet-stream", Content: p.Proof}}
+		p.ProofFile = proofFile(*p.Stamp, p.TestNetwork, nil)
+		m.Attachments = []Attachment{{Name: p.ProofFile, Type: proofType, Content: p.Proof}}
 	}
 	m.Subject = p.Subject
 	m.Text = strings.TrimSpace(execute(texts.ExecuteTemplate, name+".txt", p)) + "\n"

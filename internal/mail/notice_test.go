@@ -21,7 +21,7 @@ var (
 
 // Text and page say the same, and what they must.
 func TestNotices(t *testing.T) {
-	s := Service{"https://stamps.example.org"}
+	s := Service{URI: "https://stamps.example.org"}
 	proof := []byte("\x00OpenTimestamps")
 	onTest := testAttestation
 	onTest.Network, onTest.TestNetwork = "signet", true

@@ -42,6 +42,13 @@ type Sender interface {
 	Send(ctx context.Context, e Endpoint, n Notice) Outcome
 }
 
+// Gatherer is a Sender that brings many notices as one.
+type Gatherer interface {
+	Sender
+	// SendTogether sends the first of the notices as one, and says how many those are: one at least.
+	SendTogether(ctx context.Context, e Endpoint, all []Notice) (int, Outcome)
+}
+
 // Outcome is what came of sending.
 type Outcome struct {
 	// Err says what was wrong, in words for the endpoint's owner; nil when the endpoint took the notice.
@@ -146,7 +153,7 @@ func (l *Loop) walkAll(ctx context.Context) error {
 	var forgotten time.Time
 	for {
 		now := l.o.Now()
-		err := l.walk(ctx, now)
+		err := l.walk(ctx)
 		if err == nil && now.Sub(forgotten) >= forgetEvery {
 			if err = l.forget(ctx, now); err == nil {
 				forgotten = now
@@ -175,12 +182,12 @@ func (l *Loop) noted(ctx context.Context, err error, text string) error {
 	return nil
 }
 
-// walk writes all notices that are due.
-func (l *Loop) walk(ctx context.Context, now time.Time) error {
+// walk writes all notices that are due. It may take long: each step has its own time, by which endpoints gather.
+func (l *Loop) walk(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		began := time.Now()
 		var err error
-		if more, err = l.store.Walk(ctx, now); err != nil {
+		if more, err = l.store.Walk(ctx, l.o.Now()); err != nil {
 			return err
 		}
 		if more {
@@ -188,7 +195,7 @@ func (l *Loop) walk(ctx context.Context, now time.Time) error {
 			yield(ctx, began)
 		}
 	}
-	return l.store.WalkTroubles(ctx, now, persists)
+	return l.store.WalkTroubles(ctx, l.o.Now(), persists)
 }
 
 // forget deletes what is over, in small steps.

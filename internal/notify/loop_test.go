@@ -526,3 +526,65 @@ func TestLostLease(t *testing.T) {
 		}
 	})
 }
+
+// gatherer sends as many as a test says together.
+type gatherer struct {
+	*rig
+	most  int
+	sizes []int // of what was given
+}
+
+func (g *gatherer) SendTogether(ctx context.Context, e notify.Endpoint, all []notify.Notice) (int, notify.Outcome) {
+	g.sizes = append(g.sizes, len(all))
+	return min(g.most, len(all)), g.Send(ctx, e, all[0])
+}
+
+// What is due to an endpoint that gathers goes together once it has waited; a failure is that of the first, and all
+// are sent again.
+func TestTogether(t *testing.T) {
+	onEach(t, func(t *testing.T, r *rig) {
+		e, err := r.db.SetMail(t.Context(), r.now, notify.Endpoint{
+			UID: account.NewID(), Account: r.owner.ID, Kinds: notify.Set(notify.Confirmed), Secret: make([]byte, notify.MailSecretBytes), Gather: 10 * time.Minute,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const all = 130 // more than one save
+		r.confirm(all)
+		g := &gatherer{rig: r, most: 125}
+		pass := func(sizes ...int) {
+			t.Helper()
+			g.sizes = nil
+			l := notify.New(r.db, map[string]notify.Sender{notify.Mail: g}, notify.Options{Now: r.clock, Log: slog.New(slog.DiscardHandler)})
+			if err := l.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "sizes", g.sizes, sizes)
+		}
+		pass()
+		r.advance(10*time.Minute - time.Second)
+		pass()
+		r.advance(time.Second)
+		r.reply = func(notify.Endpoint, notify.Notice) notify.Outcome {
+			return notify.Outcome{Err: errors.New("not now"), Status: 451}
+		}
+		pass(all)
+		due := r.deliveries(e, notify.Due)
+		tried := 0
+		for _, d := range due {
+			tried += d.Tries
+		}
+		if len(due) != all || tried != 1 || due[all-1].Status != 451 {
+			t.Errorf("%d are due after %d tries", len(due), tried)
+		}
+		r.reply = func(notify.Endpoint, notify.Notice) notify.Outcome { return notify.Outcome{} }
+		r.advance(2 * time.Minute)
+		pass(all, all-125)
+		if done := r.deliveries(e, notify.Done); len(done) != all {
+			t.Errorf("%d were delivered", len(done))
+		}
+		if e, err = r.db.Mail(t.Context(), r.owner.ID); err != nil || !e.Next.IsZero() || e.Failures != 0 {
+			t.Errorf("%+v, %v", e, err)
+		}
+	})
+}

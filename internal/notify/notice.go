@@ -79,6 +79,10 @@ const (
 	Receipt  = "receipt"
 )
 
+// MailSecretBytes is how many random bytes the address that ends an account's e-mail has beside the endpoint's id, which
+// others may see. They are the endpoint's Secret, and not encrypted.
+const MailSecretBytes = 16
+
 // EndpointState is whether an endpoint gets notices.
 type EndpointState int
 
@@ -110,6 +114,8 @@ type Endpoint struct {
 	Failures int
 	Failing  time.Time
 	Slow     bool
+	// Gather is how long what becomes due waits for more that does.
+	Gather time.Duration
 }
 
 // Notice is something that happened.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,9 +13,11 @@ import (
 
 const (
 	lookEvery = time.Second
-	// turnDeliveries and turnTime bound what one endpoint gets before others have their turn.
+	// turnDeliveries, of which each may be of many notices that go together, and turnTime bound what one endpoint gets before others have their turn.
 	turnDeliveries = 20
 	turnTime       = 5 * time.Second
+	// gatherDeliveries is how many go together at most.
+	gatherDeliveries = 10_000
 	// heldFor is how long an endpoint is left alone after a fault of ours.
 	heldFor = 30 * time.Second
 	// saveTogether is how many results are saved in one transaction.
@@ -117,7 +120,7 @@ func (l *Loop) give(ctx context.Context, stop context.CancelCauseFunc) (begun in
 			}
 			begun++
 			go func() {
-				held, err := l.turn(ctx, e.ID, slow)
+				held, err := l.turn(ctx, e, slow)
 				l.turns.end(e.ID, lane, held)
 				if err != nil && l.o.Lost(err) {
 					stop(err)
@@ -134,18 +137,22 @@ func (l *Loop) give(ctx context.Context, stop context.CancelCauseFunc) (begun in
 // turn sends some of what is due to an endpoint, one after the other, and saves what became of it: a crash before that
 // has them sent again. It ends with the first failure, and for an endpoint in the quick lane with the first answer
 // that was slow. After a fault of ours the endpoint is left alone for a while.
-func (l *Loop) turn(ctx context.Context, endpoint int64, slow bool) (heldUntil time.Time, err error) {
+func (l *Loop) turn(ctx context.Context, e Endpoint, slow bool) (heldUntil time.Time, err error) {
 	hold := func(err error) (time.Time, error) { return l.o.Now().Add(heldFor), err }
-	due, err := l.store.DueDeliveries(ctx, endpoint, turnDeliveries)
+	most := turnDeliveries
+	if _, ok := l.senders[e.Channel].(Gatherer); ok {
+		most = gatherDeliveries
+	}
+	due, err := l.store.DueDeliveries(ctx, e.ID, most)
 	if err != nil {
 		return hold(err)
 	}
 	if len(due) == 0 {
 		return l.o.Now().Add(lookEvery), nil
 	}
-	results, fault := l.send(ctx, endpoint, due, slow)
-	if len(results) > 0 {
-		if err := l.save(results); err != nil {
+	results, fault := l.send(ctx, e.ID, due, slow)
+	for some := range slices.Chunk(results, saveTogether) {
+		if err := l.save(some); err != nil {
 			return hold(err)
 		}
 	}
@@ -158,8 +165,8 @@ func (l *Loop) turn(ctx context.Context, endpoint int64, slow bool) (heldUntil t
 // send sends in order until something ends the turn. The error is a fault of ours.
 func (l *Loop) send(ctx context.Context, endpoint int64, due []Delivery, slow bool) (results []Result, err error) {
 	began := time.Now()
-	for _, d := range due {
-		if ctx.Err() != nil || time.Since(began) > turnTime {
+	for range turnDeliveries {
+		if len(results) == len(due) || ctx.Err() != nil || time.Since(began) > turnTime {
 			return results, nil
 		}
 		e, active, err := l.store.ActiveEndpoint(ctx, endpoint)
@@ -169,45 +176,65 @@ func (l *Loop) send(ctx context.Context, endpoint int64, due []Delivery, slow bo
 		if len(results) > 0 {
 			e.Failures, e.Failing = 0, time.Time{}
 		}
-		r, err := l.try(ctx, e, d)
+		tried, err := l.try(ctx, e, due[len(results):])
 		if err != nil {
 			return results, err
 		}
-		results = append(results, r)
-		if !r.Done || r.Slow && !slow {
+		results = append(results, tried...)
+		if r := tried[0]; !r.Done || r.Slow && !slow {
 			return results, nil
 		}
 	}
 	return results, nil
 }
 
-// try sends a notice once. An error is ours and says nothing of the endpoint.
-func (l *Loop) try(ctx context.Context, e Endpoint, d Delivery) (Result, error) {
+// try sends the first of what is due once, or the first of them together. A failure is that of the first alone. An
+// error is ours and says nothing of the endpoint.
+func (l *Loop) try(ctx context.Context, e Endpoint, due []Delivery) ([]Result, error) {
 	sender := l.senders[e.Channel]
 	if sender == nil {
-		return Result{}, fmt.Errorf("endpoint %v wants notices by %s, which is not set up here", e.UID, e.Channel)
+		return nil, fmt.Errorf("endpoint %v wants notices by %s, which is not set up here", e.UID, e.Channel)
 	}
 	// What was begun has some time to end when the loop does, or it would be sent twice.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.o.Timeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopWithin, cancel) })()
 	began := time.Now()
-	o := sender.Send(within, e, d.Notice)
+	together, o := sendFirst(within, sender, e, due)
 	took := time.Since(began)
 	switch {
 	case errors.Is(o.Err, ErrOurFault):
-		return Result{}, o.Err
+		return nil, o.Err
 	case o.Err != nil && errors.Is(within.Err(), context.Canceled):
-		return Result{}, within.Err()
+		return nil, within.Err()
 	}
 	l.o.Observe(e.Channel, o.Err == nil, took)
-	r := Result{Delivery: d.ID, Endpoint: e.ID, At: l.o.Now(), Status: o.Status, Done: o.Err == nil, Gone: o.Gone, Slow: took > l.o.SlowAfter}
+	r := Result{Delivery: due[0].ID, Endpoint: e.ID, At: l.o.Now(), Status: o.Status, Done: o.Err == nil, Gone: o.Gone, Slow: took > l.o.SlowAfter}
 	if o.Err != nil {
 		r.Error = plain(o.Err.Error())
 		r.failed(e, o.RetryAfter)
-		l.o.Log.Info("an endpoint did not take a notice", "endpoint", e.UID.String(), "notice", d.Notice.UID.String(), "status", o.Status, "failures", r.Failures, "gone", o.Gone)
+		l.o.Log.Info("an endpoint did not take a notice", "endpoint", e.UID.String(), "notice", due[0].Notice.UID.String(), "status", o.Status, "failures", r.Failures, "gone", o.Gone)
+		return []Result{r}, nil
 	}
-	return r, nil
+	results := make([]Result, together)
+	for i := range results {
+		results[i] = r
+		results[i].Delivery = due[i].ID
+	}
+	return results, nil
+}
+
+// sendFirst sends the first of what is due, and says how many those are.
+func sendFirst(ctx context.Context, sender Sender, e Endpoint, due []Delivery) (int, Outcome) {
+	gatherer, ok := sender.(Gatherer)
+	if !ok {
+		return 1, sender.Send(ctx, e, due[0].Notice)
+	}
+	all := make([]Notice, len(due))
+	for i, d := range due {
+		all[i] = d.Notice
+	}
+	return gatherer.SendTogether(ctx, e, all)
 }
 
 // plain makes words of others short and printable.

@@ -218,7 +218,7 @@ func (s *Server) getTimestamp(w http.ResponseWriter, r *http.Request) error {
 		header := w.Header()
 		header["Content-Type"] = octetStream
 		switch {
-		case proof.State != calendar.Confirmed:
+		case proof.State != calendar.Confirmed: // what it has gives way to a block
 			header["Cache-Control"] = cacheMinute
 		case proof.Deep:
 			header["Cache-Control"] = cacheForever

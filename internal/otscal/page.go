@@ -45,6 +45,8 @@ type targetPart struct {
 	Updated   string
 	Rows      []waitingRow
 	Print     *printedPart // of a target that is printed
+
+	CalendarRows []calendarRow
 }
 
 // printedPart is what a target that is printed has in the place of a chain.
@@ -68,6 +70,10 @@ func viewPrinted(p *anchor.Printed, now time.Time) *printedPart {
 		part.Waiting = fmt.Sprintf("%d, the oldest since %s", p.Waiting, ago(now, *p.WaitingSince))
 	}
 	return part
+}
+
+type calendarRow struct {
+	URL, State string
 }
 
 type waitingRow struct {
@@ -120,5 +126,23 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 		}
 		part.Rows = append(part.Rows, row)
 	}
+	for _, c := range t.Calendars {
+		part.CalendarRows = append(part.CalendarRows, calendarRow{c.URL, viewCalendar(c, now)})
+	}
 	return part
+}
+
+// viewCalendar says in words how another calendar is.
+func viewCalendar(c anchor.Calendar, now time.Time) string {
+	state := "working"
+	switch {
+	case c.Code != anchor.CalendarOK:
+		state = string(c.Code) + ": " + c.Message
+	case !c.Accepts:
+		state = "asked for what others gave it"
+	}
+	if c.Accepted.IsZero() {
+		return state
+	}
+	return fmt.Sprintf("%s · accepted %s entries %s", state, grouped(c.Size), ago(now, c.Accepted))
 }

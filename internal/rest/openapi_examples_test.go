@@ -230,6 +230,8 @@ func (c *exampleCase) normalized(body, example string) string {
 			c.t.Fatalf("%d stamps, want 1; %v", len(stamps), err)
 		}
 		pairs = []string{`"next_cursor":"` + cursorAt(stamps[0].Created), `"next_cursor":"2026-04-13T18:42:11.000Z`}
+	case "getEmailNotifications", "enableEmailNotifications":
+		pairs = []string{c.account.Email, "ann@example.org"}
 	case "getUsage":
 		now := time.Now().UTC()
 		next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
@@ -475,16 +477,17 @@ func (c *exampleCase) query(text string) {
 
 // otherMessages are those of an operation that are not the code's usual one.
 var otherMessages = map[string]string{
-	"createTimestampBatch INVALID_THUMBNAIL": "A batch has no thumbnails. Set them one by one with PATCH.",
-	"createTimestampBatch PAYLOAD_TOO_LARGE": "The request body has more than 16777216 bytes.",
-	"downloadThumbnail NOT_FOUND":            "The timestamp has no thumbnail.",
-	"createWebhook INVALID_ID":               "timestamp_id is not a UUID.",
-	"getWebhook INVALID_ID":                  "The webhook path parameter is not a UUID.",
-	"deleteWebhook INVALID_ID":               "The webhook path parameter is not a UUID.",
-	"rotateWebhookSecret INVALID_ID":         "The webhook path parameter is not a UUID.",
-	"testWebhook INVALID_ID":                 "The webhook path parameter is not a UUID.",
-	"listWebhookDeliveries INVALID_ID":       "The webhook path parameter is not a UUID.",
-	"listWebhookDeliveries INVALID_CURSOR":   "The `before` query parameter is not the id of a delivery.",
+	"createTimestampBatch INVALID_THUMBNAIL":  "A batch has no thumbnails. Set them one by one with PATCH.",
+	"createTimestampBatch PAYLOAD_TOO_LARGE":  "The request body has more than 16777216 bytes.",
+	"downloadThumbnail NOT_FOUND":             "The timestamp has no thumbnail.",
+	"enableEmailNotifications INVALID_EVENTS": "events must be a list with some of timestamp.confirmed, timestamp.withdrawn.",
+	"createWebhook INVALID_ID":                "timestamp_id is not a UUID.",
+	"getWebhook INVALID_ID":                   "The webhook path parameter is not a UUID.",
+	"deleteWebhook INVALID_ID":                "The webhook path parameter is not a UUID.",
+	"rotateWebhookSecret INVALID_ID":          "The webhook path parameter is not a UUID.",
+	"testWebhook INVALID_ID":                  "The webhook path parameter is not a UUID.",
+	"listWebhookDeliveries INVALID_ID":        "The webhook path parameter is not a UUID.",
+	"listWebhookDeliveries INVALID_CURSOR":    "The `before` query parameter is not the id of a delivery.",
 }
 
 // TestDocumentedErrors provokes each error code that is documented for an operation, and compares the answer with the

@@ -14,6 +14,7 @@ import (
 	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/internal/notify"
+	"github.com/datestone/datestone/internal/notify/letter"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -26,6 +27,7 @@ var schemas = map[string]any{
 	"Usage": api.Usage{}, "MonthUsage": api.MonthUsage{}, "Targets": api.Targets{}, "Target": api.Target{},
 	"Publications": api.Publications{}, "Publication": api.Publication{}, "PublicationStep": api.PublicationStep{},
 	"ErrorAnswer": api.ErrorAnswer{}, "Error": api.Error{},
+	"EmailRequest": api.EmailRequest{}, "EmailNotifications": api.EmailNotifications{},
 	"WebhookRequest": api.WebhookRequest{}, "Webhook": api.Webhook{}, "Webhooks": api.Webhooks{}, "WebhookTest": api.WebhookTest{},
 	"WebhookDelivery": api.WebhookDelivery{}, "WebhookDeliveries": api.WebhookDeliveries{},
 	"Event": api.Event{}, "EventData": api.EventData{}, "EventAttestation": api.EventAttestation{},
@@ -225,6 +227,8 @@ func TestDocumentedValues(t *testing.T) {
 		"Verification.hash":          hashes,
 		"VerifiedAttestation.kind":   kinds,
 		"VerifiedAttestation.result": values("Attestation"),
+		"EmailRequest.events":        {string(api.EventConfirmed), string(api.EventWithdrawn)},
+		"EmailNotifications.events":  {string(api.EventConfirmed), string(api.EventWithdrawn)},
 		"WebhookRequest.events":      events,
 		"Webhook.events":             events,
 		"Webhook.status":             values("Webhook"),
@@ -262,7 +266,7 @@ func TestDocumentedValues(t *testing.T) {
 		"a key has 120 requests a minute, of which 30 may create; an address has 60 creates a minute", "up to 10,000 hashes",
 		"Keys are kept for 24 hours",
 		"up to 20 webhooks for all of its timestamps, 10 for one of them, and 1,000 in all", "signs beside the new one for 24 hours",
-		"more than 5 minutes from your clock",
+		"more than 5 minutes from your clock", "names the first 20 with their proofs attached",
 	} {
 		if !strings.Contains(text, words) {
 			t.Errorf("the description does not say %q", words)
@@ -271,7 +275,7 @@ func TestDocumentedValues(t *testing.T) {
 	if requestsPerKey != 120 || createsPerKey != 30 || createsPerSite != 60 || api.MaxBatch != 10_000 || account.IdempotencyKept.Hours() != 24 || pageSize != 50 ||
 		account.MaxThumbnail != 32<<10 || maxBody != 64<<10 || maxProofBody != 64<<10 || maxBatchBody != 16<<20 || monthsShown != 24 ||
 		webhookLimits != (store.EndpointLimits{Wide: 20, Stamp: 10, All: 1000}) || oldSecretSigns.Hours() != 24 || api.WebhookTolerance.Minutes() != 5 ||
-		notify.KeptFor.Hours() != 90*24 {
+		notify.KeptFor.Hours() != 90*24 || letter.Listed != 20 {
 		t.Error("a limit has changed: change it in internal/apidoc/openapi.yaml, and then here")
 	}
 }

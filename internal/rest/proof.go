@@ -68,6 +68,15 @@ func (s *Server) proof(ctx context.Context, st account.Stamp) ([]byte, error) {
 	return file, err
 }
 
+// complete is the .ots file of a stamp, nil while it is not complete.
+func (s *Server) complete(ctx context.Context, st account.Stamp) ([]byte, error) {
+	file, state, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, st, false)
+	if err != nil || state != calendar.Confirmed {
+		return nil, err
+	}
+	return file, nil
+}
+
 func testNetwork(targets []anchor.Status) bool {
 	for _, t := range targets {
 		if t.TestNetwork {

@@ -58,6 +58,7 @@ type Store interface {
 	Stamps
 	Endpoints
 	publish.Log
+	Mailboxes
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
@@ -115,6 +116,10 @@ type Config struct {
 	// are no webhooks.
 	Secrets  *seal.Key
 	CheckURL func(url string) error
+	// CheckMail says what is wrong with an account's e-mail address. Without it no e-mail is sent.
+	CheckMail func(address string) error
+	// MailEvery is how long an e-mail waits for more to say.
+	MailEvery time.Duration
 
 	// Log receives a line for each request that changed something or was refused. Default slog.Default().
 	Log *slog.Logger
@@ -172,6 +177,7 @@ func New(config Config) (*Server, error) {
 		s.route("usage", "rest-usage", http.MethodGet, s.usage),
 		s.route("verify", "rest-verify", http.MethodPost, s.verify),
 		s.route("targets", "rest-targets", http.MethodGet, s.targets),
+		s.route("notifications/email", "rest-email", http.MethodGet, s.email, "rest-email-on", http.MethodPut, s.setEmail, "rest-email-off", http.MethodDelete, s.endEmail),
 		s.route("webhooks", "rest-webhooks", http.MethodGet, s.webhooks, "rest-webhook-create", http.MethodPost, s.createWebhook),
 		s.route("webhooks/{}", "rest-webhook", http.MethodGet, s.webhook, "rest-webhook-delete", http.MethodDelete, s.deleteWebhook),
 		s.route("webhooks/{}/rotate", "rest-webhook-rotate", http.MethodPost, s.rotateWebhook),

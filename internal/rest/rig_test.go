@@ -20,6 +20,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/testpg"
 	"github.com/datestone/datestone/ots"
@@ -73,6 +74,7 @@ func newRig(t *testing.T, where string) *rig {
 	plans["fast"] = account.Plan{Quota: 100_000, API: true, Branding: true, Requests: 1_000_000, Creates: 1_000_000}
 	r.config = Config{
 		Plans: plans, KeyPrefix: testPrefix, URI: testURI, Store: db, Keeper: keeper, Proofs: calendar.New(db, calendar.Config{Log: log}), Log: log,
+		CheckMail: mail.CheckAddress, MailEvery: 10 * time.Minute,
 		Now: func() time.Time { return time.Now().Add(time.Duration(r.clock.Load())) },
 	}
 	certificates, err := certificate.New(certificate.Config{URI: testURI, Store: db, Proofs: r.config.Proofs, Log: log})

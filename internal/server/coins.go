@@ -43,7 +43,7 @@ func (c Config) testNetwork() bool {
 			return true
 		}
 	}
-	return false
+	return c.hasUpstream() && c.Upstream.TestNetwork()
 }
 
 func (k coin) builder(c Config, log *slog.Logger) builder {

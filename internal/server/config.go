@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
@@ -14,6 +15,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 // Config are the settings of the daemon. The comments are what datestoned config prints.
@@ -59,8 +61,8 @@ type Config struct {
 	// The number of connections that may be open at a time. When all are taken, a new one takes the
 	// place of the one that has been idle longest.
 	Connections int `toml:"connections"`
-	// What anchors the log: "configured" means the targets that have a table below, "none" means that
-	// nothing does and no proof will ever be complete.
+	// What anchors the log: "configured" means the targets that have a table below, and the public calendars
+	// where none has; "none" means that nothing does and no proof will ever be complete.
 	Targets string `toml:"targets"`
 	// Where Prometheus finds /metrics: an address host:port of its own, "same" for the address of the
 	// calendar, or empty for nowhere.
@@ -114,6 +116,9 @@ type Config struct {
 	// Whom e-mail comes from: an address, or a name and an address, for example
 	// "Datestone <stamps@example.org>". The mail server should sign for its domain (DKIM).
 	MailFrom string `toml:"mail_from"`
+	// How long e-mail to an account that asked for it waits for more to say: what happens within this time
+	// comes in one.
+	MailWait bitcoin.Duration `toml:"mail_wait"`
 
 	// The plans that accounts may have: a table [plans.NAME] for each. Once one is written, those
 	// below are not there any more. They are set in this file alone, without flags and variables. A plan
@@ -126,7 +131,8 @@ type Config struct {
 	// the same proofs.
 	Litecoin bitcoin.Config `toml:"litecoin"`
 
-	Publication publish.Config `toml:"publication"`
+	Publication publish.Config  `toml:"publication"`
+	Upstream    upstream.Config `toml:"upstream"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -151,6 +157,7 @@ func Defaults() Config {
 		EgressAllow:         []string{},
 		EgressDeny:          []string{},
 		SMTPTLS:             "starttls",
+		MailWait:            bitcoin.Duration(10 * time.Minute),
 		Plans:               account.DefaultPlans(),
 		Publication:         publish.DefaultConfig(),
 	}

@@ -64,7 +64,22 @@ func TestCheck(t *testing.T) {
 		{"metrics same", func(c *Config) { c.Metrics = "same" }, ""},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, `log_level is "loud"`},
 		{"format", func(c *Config) { c.LogFormat = "xml" }, `log_format is "xml"`},
-		{"nothing to anchor", func(c *Config) { c.Targets = "configured" }, "no proof would ever be complete"},
+		{"none and other calendars", func(c *Config) { c.Upstream.MinCalendars = 1 }, "there is a table [upstream]: remove one of them"},
+		{"its own calendar", func(c *Config) {
+			c.Targets, c.Upstream.Calendars = "configured", []string{"public", c.URI + "/"}
+		}, "is this service itself"},
+		{"its own calendar by another scheme", func(c *Config) {
+			c.Targets, c.URI, c.Upstream.Calendars = "configured", "https://calendar.example.org", []string{"http://Calendar.example.org:80"}
+		}, "is this service itself"},
+		{"more than all calendars", func(c *Config) { c.Targets, c.Upstream.MinCalendars = "configured", 5 }, "min_calendars is 5: write a number from 1 to 4"},
+		{"a calendar twice", func(c *Config) {
+			c.Targets, c.Upstream.Calendars = "configured", []string{"https://a.test", "https://a.test/"}
+		}, "remove one"},
+		{"a calendar that is no address", func(c *Config) { c.Targets, c.Upstream.Calendars = "configured", []string{"a.test"} }, "must start with https://"},
+		{"another network without headers", func(c *Config) { c.Targets, c.Upstream.Network = "configured", "signet" }, "nothing says where block headers"},
+		{"explorers that may split", func(c *Config) {
+			c.Targets, c.Upstream.Esplora = "configured", []string{"https://a.test", "https://b.test", "https://c.test", "https://d.test"}
+		}, "more than half"},
 		{"unknown targets", func(c *Config) { c.Targets = "all" }, `targets is "all"`},
 		{"none and one", func(c *Config) { c.Bitcoin.Network = "regtest" }, "remove one of them"},
 		{"none and litecoin", func(c *Config) { c.Litecoin.Network = "regtest" }, "table [litecoin]"},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/upstream"
 )
 
 var update = flag.Bool("update", false, "write datestone.toml from the comments of Config")
@@ -41,7 +42,7 @@ func TestDocumentation(t *testing.T) {
 	if err := decode(text, &c); err != nil {
 		t.Error(err)
 	}
-	c.Bitcoin, c.Litecoin = bitcoin.Config{}, bitcoin.Config{}
+	c.Bitcoin, c.Litecoin, c.Upstream = bitcoin.Config{}, bitcoin.Config{}, upstream.Config{}
 	if d := cmp.Diff(Defaults(), c); d != "" {
 		t.Errorf("the documented values are not the defaults (-want +got):\n%s", d)
 	}

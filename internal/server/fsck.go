@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/datestone/datestone/internal/fsck"
 	"github.com/datestone/datestone/internal/store"
@@ -29,6 +30,13 @@ func Fsck(ctx context.Context, c Config, offline bool, progress func(done, all i
 			return nil, err
 		}
 		defer done()
+		audit, err := c.upstreamAudit(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w; check without it: datestoned fsck --offline", err)
+		}
+		if audit != nil {
+			o.Chains[upstreamName] = audit
+		}
 	}
 	return fsck.Check(ctx, db, o)
 }

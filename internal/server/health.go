@@ -14,6 +14,7 @@ import (
 	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/notify/letter"
 	"github.com/datestone/datestone/internal/store"
 )
 
@@ -26,6 +27,7 @@ type front struct {
 	surface http.Handler
 	api     http.Handler // nil where it is not served
 	pages   http.Handler // of certificates; nil where they are not served
+	off     *letter.Off  // nil where it is not served
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -63,6 +65,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.pages != nil && certificate.Serves(r.URL.Path) && !asksToVerify(r) {
 		f.pages.ServeHTTP(w, r)
+		return
+	}
+	if f.off != nil && f.off.Serves(r.URL.Path) {
+		f.off.ServeHTTP(w, r)
 		return
 	}
 	f.surface.ServeHTTP(w, r)

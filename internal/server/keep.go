@@ -55,6 +55,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		CreatesPerAddress: s.config.CreatesPerAddress,
 		Store:             s.db, Keeper: s.keeper, Proofs: s.calendar, Evidence: certificates.Evidence, Log: s.log, Observe: numbers.answered("rest"),
 		Secrets: s.notices.secrets, CheckURL: s.notices.client.Check,
+		CheckMail: s.config.checkMail(), MailEvery: time.Duration(s.config.MailWait),
 	})
 	if err != nil {
 		return nil, nil, err

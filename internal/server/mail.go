@@ -48,6 +48,14 @@ func (c Config) newMail() (*mail.Client, error) {
 	return client, nil
 }
 
+// checkMail says what is wrong with an account's address; it is nil where no e-mail is sent.
+func (c Config) checkMail() func(address string) error {
+	if c.SMTPAddress == "" {
+		return nil
+	}
+	return mail.CheckAddress
+}
+
 const (
 	maxSecret = 4 << 10
 	maxCA     = 1 << 20

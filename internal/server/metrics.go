@@ -62,6 +62,8 @@ var (
 	targetDay     = describe("target_fees_day_satoshi", "Fees spent and reserved in the last 24 hours.", "target")
 	targetWeek    = describe("target_fees_week_satoshi", "Fees spent and reserved in the last seven days.", "target")
 	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
+	targetAccepts = describe("target_calendar_accepted_seconds", "When the calendar accepted a head last, in seconds since 1970; 0 when it never did.", "target", "calendar")
+	targetPeers   = describe("target_calendar_state", "The state of a calendar that heads are given to or that is asked for them: 1 for the state that it is in.", "target", "calendar", "state")
 	deliveries    = describe("notice_deliveries", "Notices that are due to an endpoint, and those that were given up until somebody asks for another try; up to a million of each.", "state")
 	deliveryDue   = describe("notice_oldest_due_seconds", "Since when the oldest notice that is not delivered is due, in seconds since 1970; 0 when none is.")
 	printedSize   = describe("publication_noticed_entries", "Entries of the epoch of the newest notice to be printed that it covers.", "target")
@@ -201,6 +203,16 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(targetDay, float64(t.FeesDay), t.Target)
 		gauge(targetWeek, float64(t.FeesWeek), t.Target)
 		gauge(targetWaiting, float64(len(t.Waiting)), t.Target)
+		for _, c := range t.Calendars {
+			gauge(targetPeers, 1, t.Target, c.URL, string(c.Code))
+			if c.Accepts {
+				since := 0.0
+				if !c.Accepted.IsZero() {
+					since = float64(c.Accepted.UnixMilli()) / 1000
+				}
+				gauge(targetAccepts, since, t.Target, c.URL)
+			}
+		}
 		gauge(targetUpdated, float64(t.Updated.UnixMilli())/1000, t.Target)
 	}
 }

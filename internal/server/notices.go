@@ -98,6 +98,8 @@ const (
 	webhookTimeout = 15 * time.Second
 	// tryWithin bounds a try by any channel; a mail server may take longer than a webhook.
 	tryWithin = 70 * time.Second
+	// maxMailWait bounds how late an account hears of something.
+	maxMailWait = 7 * 24 * time.Hour
 )
 
 // checkNotices refuses settings of notices that cannot work.
@@ -118,6 +120,9 @@ func (c Config) checkNotices() error {
 		if err := api.SignWebhook(make(http.Header), []string{c.OperatorWebhookSecret}, "check", time.Unix(0, 0), nil); err != nil {
 			return fmt.Errorf("operator_webhook_secret: %w", err)
 		}
+	}
+	if wait := time.Duration(c.MailWait); wait < 0 || wait > maxMailWait {
+		return fmt.Errorf("mail_wait is %v: write a time up to %v", wait, maxMailWait)
 	}
 	client, err := c.newMail()
 	if err != nil || c.OperatorMail == "" {
@@ -203,7 +208,7 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		return err
 	}
 	if post != nil {
-		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Targets: s.db.Targets}
+		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Store: s.db, Describe: surface.Describe, Proof: surface.Proof}
 		senders[notify.Receipt] = &eternity.Receipt{Store: s.db, Server: s.signed, Mail: post}
 	}
 	observe := observeNotices(numbers.registry)
@@ -217,6 +222,15 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 	const lease = "notices"
 	n.loop = newSingle(lease, nodeName(), s.db, build, numbers.leases.WithLabelValues(lease), s.log)
 	return nil
+}
+
+// openOff makes the page that switches e-mail off. It is there without a mail server too, for e-mail that was sent before.
+func (s *Server) openOff(numbers *metrics) (*letter.Off, error) {
+	trusted, err := proxies(s.config.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return letter.NewOff(letter.OffConfig{Store: s.db, TrustedProxies: trusted, Log: s.log, Observe: numbers.answered("unsubscribe")}), nil
 }
 
 // observeNotices registers the numbers of tries, and returns what is told of each.

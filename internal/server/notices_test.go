@@ -17,6 +17,7 @@ import (
 
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/apidoc"
+	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/testpg"
 )
@@ -238,6 +239,7 @@ func TestSettingsOfNotices(t *testing.T) {
 		"mail to nobody": {func(c *Config) {
 			c.OperatorMail, c.SMTPAddress, c.MailFrom = "op", "mail.example.org:587", "stamps@example.org"
 		}, "operator_mail"},
+		"too long a wait": {func(c *Config) { c.MailWait = bitcoin.Duration(8 * 24 * time.Hour) }, "mail_wait"},
 		"mail": {func(c *Config) {
 			c.OperatorMail, c.SMTPAddress, c.MailFrom = "op@example.org", "mail.example.org:587", "stamps@example.org"
 		}, ""},

@@ -135,6 +135,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 		public.metrics = numbers.handler()
 	}
 	public.apidoc = documents
+	if public.off, err = s.openOff(numbers); err != nil {
+		return nil, err
+	}
 	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
 	numbers.connections = s.public.Connections
 	if c.Metrics != "" && c.Metrics != "same" {

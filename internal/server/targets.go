@@ -30,6 +30,9 @@ func (c Config) builders(log *slog.Logger) map[string]builder {
 	if c.Publication.Configured() {
 		all[publicationName] = c.publicationBuilder(log)
 	}
+	if c.hasUpstream() {
+		all[upstreamName] = c.upstreamBuilder(log)
+	}
 	return all
 }
 
@@ -65,7 +68,7 @@ func (c Config) loops(db *store.DB, held *prometheus.GaugeVec, log *slog.Logger)
 	return all, nil
 }
 
-// checkTargets refuses a server that would anchor nothing unless that is what was asked for.
+// checkTargets refuses targets that contradict each other or cannot work.
 func (c Config) checkTargets() error {
 	switch {
 	case c.Targets != "configured" && c.Targets != "none":
@@ -74,8 +77,8 @@ func (c Config) checkTargets() error {
 		return errors.New(`targets is "none" and there is a table [bitcoin]: remove one of them`)
 	case c.Targets == "none" && c.hasLitecoin():
 		return errors.New(`targets is "none" and there is a table [litecoin]: remove one of them`)
-	case c.Targets == "configured" && !c.hasBitcoin() && !c.hasLitecoin():
-		return errors.New(`no target is configured, so no proof would ever be complete: add a table [bitcoin] with network = "mainnet" and how to reach the node, or write targets = "none"`)
+	case c.Targets == "none" && c.Upstream.Given():
+		return errors.New(`targets is "none" and there is a table [upstream]: remove one of them`)
 	}
 	for _, build := range c.builders(slog.New(slog.DiscardHandler)) {
 		if _, err := build(nil); err != nil {

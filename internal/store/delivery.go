@@ -125,7 +125,7 @@ func (db *DB) SaveResults(ctx context.Context, results []notify.Result) error {
 const (
 	updateDelivery = `UPDATE delivery SET state = $2, tries = tries + 1, tried = $3, status = $4, error = $5 WHERE id = $1 AND state = 0`
 	endpointTook   = `UPDATE endpoint SET slow = $2, failures = 0, failing = 0,
-		next = CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE endpoint = $1 AND state = 0) THEN CAST($3 AS BIGINT) ELSE 0 END WHERE id = $1`
+		next = CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE endpoint = $1 AND state = 0) THEN CAST($3 AS BIGINT) + gather ELSE 0 END WHERE id = $1`
 )
 
 func (t tx) saveResult(ctx context.Context, r notify.Result) error {

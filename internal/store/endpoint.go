@@ -13,7 +13,7 @@ import (
 )
 
 const endpointColumns = `e.id, e.uid, e.account, e.channel, e.address, e.kinds, e.stamp, COALESCE(e.position, 0), e.secret, e.old_secret, e.old_until,
-	e.state, e.created, e.slow, e.next, e.failures, e.failing`
+	e.state, e.created, e.slow, e.next, e.failures, e.failing, e.gather`
 
 // signedChannels are those of the authenticated calendar, whose endpoints are its operator's to change.
 const signedChannels = `'callback', 'receipt'`
@@ -43,7 +43,7 @@ func (db *DB) AddEndpoint(ctx context.Context, now time.Time, e notify.Endpoint,
 			stamp, position = e.Stamp[:], int64(e.Position)
 		}
 		if err := tx.row(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN stamp IS NULL THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN stamp = $2 THEN 1 ELSE 0 END), 0)
-			FROM endpoint WHERE account = $1 AND state <> 2 AND channel NOT IN (`+signedChannels+`)`, e.Account, stamp).Scan(&all, &wide, &same); err != nil {
+			FROM endpoint WHERE account = $1 AND state <> 2 AND channel = 'webhook'`, e.Account, stamp).Scan(&all, &wide, &same); err != nil {
 			return err
 		}
 		if all >= limits.All || e.Stamp == nil && wide >= limits.Wide || e.Stamp != nil && same >= limits.Stamp {
@@ -158,9 +158,9 @@ func scanEndpoints(rows *sql.Rows) ([]notify.Endpoint, error) {
 	for rows.Next() {
 		var e notify.Endpoint
 		var uid, stamp []byte
-		var until, created, slow, next, failing int64
+		var until, created, slow, next, failing, gather int64
 		if err := rows.Scan(&e.ID, &uid, &e.Account, &e.Channel, &e.Address, &e.Kinds, &stamp, &e.Position, &e.Secret, &e.OldSecret, &until,
-			&e.State, &created, &slow, &next, &e.Failures, &failing); err != nil {
+			&e.State, &created, &slow, &next, &e.Failures, &failing, &gather); err != nil {
 			return nil, err
 		}
 		if len(uid) != len(e.UID) || stamp != nil && len(stamp) != len(e.UID) {
@@ -172,7 +172,7 @@ func scanEndpoints(rows *sql.Rows) ([]notify.Endpoint, error) {
 			e.Stamp = &id
 		}
 		e.OldUntil, e.Next, e.Failing = orNever(until), orNever(next), orNever(failing)
-		e.Created, e.Slow = fromMicros(created), slow != 0
+		e.Created, e.Slow, e.Gather = fromMicros(created), slow != 0, time.Duration(gather)*time.Microsecond
 		all = append(all, e)
 	}
 	return all, rows.Err()

@@ -355,7 +355,7 @@ const (
 	insertNotice = `INSERT INTO notice (uid, account, stamp, target, kind, ref, position, message, stands, created)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stamp, target, kind, ref) DO NOTHING RETURNING id`
 	insertDelivery = `INSERT INTO delivery (endpoint, notice, state, due, tries, tried, status, error) VALUES ($1, $2, 0, $3, 0, 0, 0, '')`
-	wakeEndpoint   = `UPDATE endpoint SET next = $2 WHERE id = $1 AND next = 0`
+	wakeEndpoint   = `UPDATE endpoint SET next = CAST($2 AS BIGINT) + gather WHERE id = $1 AND next = 0`
 )
 
 // addNotice keeps a notice, unless it was written before.
@@ -407,11 +407,12 @@ func (t tx) walkBack(ctx context.Context, now time.Time, w walk) error {
 			return err
 		}
 	}
-	if len(stood) == walkStamps {
-		return nil
-	}
+	upto := max(c.size, c.upto)
 	c = cursor{size: min(c.size, counted)}
-	c.upto = c.size
+	if c.upto = c.size; len(stood) == walkStamps {
+		// Should another attestation confirm them before the next step, what was withdrawn is walked again.
+		c.begin(upto)
+	}
 	return t.setCursor(ctx, w.target, notify.Confirmed, w.epoch, c)
 }
 

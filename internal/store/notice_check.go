@@ -25,6 +25,10 @@ var noticeChecks = []struct{ table, what, text string }{
 	{"endpoint", "is about a stamp that is not there, or is another account's or elsewhere",
 		`SELECT e.id FROM endpoint e LEFT JOIN stamp s ON s.id = e.stamp WHERE e.state <> 2 AND e.stamp IS NOT NULL
 			AND (s.id IS NULL OR s.account <> e.account OR s.position <> e.position) ORDER BY e.id LIMIT $1`},
+	{"endpoint", "sends e-mail elsewhere than to its account, or twice, or nobody could unsubscribe",
+		`SELECT e.id FROM endpoint e LEFT JOIN account a ON a.id = e.account WHERE e.channel = 'mail' AND e.account <> 0 AND e.state <> 2
+			AND (a.id IS NULL OR a.email <> e.address OR LENGTH(e.secret) <> 16
+				OR EXISTS (SELECT 1 FROM endpoint o WHERE o.account = e.account AND o.channel = 'mail' AND o.state <> 2 AND o.id <> e.id)) ORDER BY e.id LIMIT $1`},
 	{"signer", "has a callback and no endpoint for it, or the other way round",
 		`SELECT k.id FROM signer k LEFT JOIN endpoint e ON e.id = k.endpoint AND e.account = k.account AND e.channel = 'callback' AND e.address = k.callback
 			WHERE (k.callback <> '' OR k.endpoint <> 0) AND e.id IS NULL ORDER BY k.id LIMIT $1`},

@@ -18,6 +18,7 @@ import (
 type chain struct {
 	name string
 	rpc  testnode.RPC
+	p2p  string // where it takes peers, if it does
 	mine func(n int)
 	fund func(address string, amount int64)
 
@@ -29,7 +30,7 @@ type chain struct {
 func chainOf(t *testing.T, n *testnode.Node) *chain {
 	n.Mine(t, 130) // the first coins stay mature through a reorganization
 	return &chain{
-		name: n.Kind.String(), rpc: n.RPC, foreign: n.Kind == testnode.KindBitcoind,
+		name: n.Kind.String(), rpc: n.RPC, p2p: n.P2P, foreign: n.Kind == testnode.KindBitcoind,
 		mine: func(k int) { n.Mine(t, k) },
 		fund: func(address string, amount int64) { n.Fund(t, address, amount) },
 	}
@@ -123,6 +124,9 @@ func clients(t *testing.T, s *service, c *chain) []client {
 		},
 		verify: func(t *testing.T, file string) {
 			must(t, env, program("datestone"), "verify", "--btc-regtest", "--bitcoin-node", node.String(), file+".ots")
+			if c.p2p != "" {
+				must(t, env, program("datestone"), "verify", "--btc-regtest", "--p2p", "--peer", c.p2p, file+".ots")
+			}
 		},
 	}
 	npm := func(t *testing.T, args ...string) string {

@@ -155,7 +155,7 @@ func (s *Server) assemble(ctx context.Context, at place, v Version, shrink, dubi
 	if shrink && bitcoin {
 		return lowest, nil
 	}
-	if v.keepsPending() {
+	if v.keepsPending() || proof.Promised {
 		t.Merge(promise)
 	}
 	if wire, err := t.AppendBinary(nil); (err != nil || len(wire) > calendar.MaxProof) && bitcoin {

@@ -10,8 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 )
@@ -75,7 +75,6 @@ func (s *Source) read(c *chain) error {
 	if err != nil {
 		return err
 	}
-	c.raw = slices.Grow(c.raw, int(size))
 	now := s.cfg.Now()
 	part := make([]byte, 1024*ots.HeaderSize)
 	for size > 0 {
@@ -118,6 +117,7 @@ func (s *Source) write(c *chain) (err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
+	s.sweep(filepath.Dir(name))
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
@@ -130,7 +130,13 @@ func (s *Source) write(c *chain) (err error) {
 	}()
 	sum := sha256.New()
 	w := io.MultiWriter(f, sum)
-	for _, part := range [][]byte{s.cacheHeader(c), c.raw[(c.base.height+1-c.first)*ots.HeaderSize:]} {
+	if _, err := w.Write(s.cacheHeader(c)); err != nil {
+		return err
+	}
+	for i, part := range c.run.parts {
+		if i == 0 && c.first == 0 {
+			part = part[ots.HeaderSize:] // block 0
+		}
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
@@ -145,4 +151,14 @@ func (s *Source) write(c *chain) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// sweep removes what processes left that were killed while they wrote.
+func (s *Source) sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, ".new-*"))
+	for _, name := range left {
+		if st, err := os.Lstat(name); err == nil && time.Since(st.ModTime()) > time.Hour {
+			os.Remove(name)
+		}
+	}
 }

@@ -7,13 +7,14 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/datestone/datestone/ots"
 )
 
 // What is kept and damaged is fetched anew.
 func TestDamagedCache(t *testing.T) {
-	raw := blocks(2500)
+	raw := blocks(600)
 	damage := map[string]func(b []byte) []byte{
 		"empty":               func(b []byte) []byte { return nil },
 		"cut off":             func(b []byte) []byte { return b[:len(b)-1] },
@@ -41,7 +42,7 @@ func TestDamagedCache(t *testing.T) {
 				}
 				f := newFake(raw)
 				want(t, source(t, cfg, f), raw)
-				if _, served := f.Counts(); served != 2500 {
+				if _, served := f.Counts(); served != 600 {
 					t.Errorf("%d headers were fetched", served)
 				}
 				if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, b) {
@@ -61,7 +62,8 @@ func TestForgedCache(t *testing.T) {
 		forged := bytes.Clone(raw)
 		forged[30*ots.HeaderSize+40]++ // a Merkle root
 		c := s.empty(0)
-		c.raw = forged
+		c.run = run{}
+		c.run.append(forged)
 		if err := s.write(c); err != nil {
 			t.Fatal(err)
 		}
@@ -81,12 +83,37 @@ func TestUnwritableCache(t *testing.T) {
 	})
 }
 
+// What a killed process left is removed after an hour.
+func TestLeftOver(t *testing.T) {
+	dir := t.TempDir()
+	young, old := filepath.Join(dir, "regtest", ".new-1"), filepath.Join(dir, "regtest", ".new-2")
+	if err := os.Mkdir(filepath.Dir(old), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{young, old} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	s := source(t, Config{Dir: dir}, newFake(blocks(0)))
+	s.save(s.empty(0))
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the old one: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young one, which another process may be writing: %v", err)
+	}
+}
+
 // Several at once use one folder, and each finds a whole file or none.
 func TestCacheOfTwo(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
-	for i := range 8 {
-		raw := blocks(2000, 1000+i, i+1)
+	for i := range 4 {
+		raw := blocks(600, 300+i, i+1)
 		wg.Go(func() {
 			for range 3 {
 				s := source(t, Config{Dir: dir}, newFake(raw))

@@ -45,6 +45,43 @@ func openBase(pins []pin) int {
 	return 0
 }
 
+// partLen is how many headers one part of a run holds, 320 kB.
+const partLen = 4096
+
+// run is a list of headers in parts, so that a long one grows without being copied.
+type run struct {
+	parts [][]byte
+	n     int
+}
+
+func (r *run) at(i int) []byte {
+	at := i % partLen * ots.HeaderSize
+	return r.parts[i/partLen][at : at+ots.HeaderSize]
+}
+
+// append adds headers, one after the other in raw.
+func (r *run) append(raw []byte) {
+	for len(raw) > 0 {
+		if r.n == len(r.parts)*partLen {
+			r.parts = append(r.parts, make([]byte, 0, partLen*ots.HeaderSize))
+		}
+		last := &r.parts[len(r.parts)-1]
+		k := min(len(raw), cap(*last)-len(*last))
+		*last = append(*last, raw[:k]...)
+		raw, r.n = raw[k:], r.n+k/ots.HeaderSize
+	}
+}
+
+// cut keeps the first n headers.
+func (r *run) cut(n int) {
+	r.n = n
+	r.parts = r.parts[:(n+partLen-1)/partLen]
+	if rest := n % partLen; rest > 0 {
+		last := &r.parts[len(r.parts)-1]
+		*last = (*last)[:rest*ots.HeaderSize]
+	}
+}
+
 // chain is a run of headers above a base. It is the best that is known, and every header
 // in it was checked.
 type chain struct {
@@ -53,8 +90,8 @@ type chain struct {
 	pins  []pin  // above the base
 	ruled uint64 // above this height the rules are checked; up to it the pins stand for them
 	limit int    // at most so many headers
-	first uint64 // the height of the first header in raw: the base if it is the genesis block
-	raw   []byte
+	first uint64 // the height of the first header here: the base if it is the genesis block
+	run   run
 }
 
 // newChain makes a chain that holds nothing but its base. genesis is its header if the
@@ -68,17 +105,15 @@ func newChain(net *headers.Network, pins []pin, base int, genesis []byte) *chain
 		c.ruled = pins[last].height
 	}
 	if base == 0 {
-		c.first, c.raw = 0, append(c.raw, genesis...)
+		c.first = 0
+		c.run.append(genesis)
 	}
 	return c
 }
 
-func (c *chain) tip() uint64 { return c.first + uint64(len(c.raw)/ots.HeaderSize) - 1 }
+func (c *chain) tip() uint64 { return c.first + uint64(c.run.n) - 1 }
 
-func (c *chain) at(height uint64) []byte {
-	i := (height - c.first) * ots.HeaderSize
-	return c.raw[i : i+ots.HeaderSize]
-}
+func (c *chain) at(height uint64) []byte { return c.run.at(int(height - c.first)) }
 
 func (c *chain) hash(height uint64) [32]byte {
 	if height == c.base.height {
@@ -92,7 +127,7 @@ func (c *chain) hash(height uint64) [32]byte {
 }
 
 // cut drops what is above a height.
-func (c *chain) cut(height uint64) { c.raw = c.raw[:(height+1-c.first)*ots.HeaderSize] }
+func (c *chain) cut(height uint64) { c.run.cut(int(height + 1 - c.first)) }
 
 // pinned is the height of the highest pin that the chain has reached.
 func (c *chain) pinned() uint64 {
@@ -219,7 +254,7 @@ func (b *branch) join() bool {
 		return false
 	}
 	c.cut(b.fork)
-	c.raw = append(c.raw, b.raw...)
+	c.run.append(b.raw)
 	b.fork, b.raw = c.tip(), b.raw[:0]
 	b.work.SetUint64(0)
 	return true

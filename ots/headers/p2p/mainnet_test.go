@@ -19,7 +19,7 @@ import (
 
 // The beginning of the real chain, with the real checkpoint at block 11111.
 func TestBelowTheCheckpoint(t *testing.T) {
-	raw := testnode.MainnetHeaders(t)
+	raw := testnode.MainnetHeaders(t)[:11200*ots.HeaderSize]
 	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Dir: t.TempDir()}
@@ -78,25 +78,25 @@ func TestBelowTheCheckpoint(t *testing.T) {
 
 // Above the last checkpoint mainnet's own rules hold, with real headers and a checkpoint among them.
 func TestAboveTheCheckpoint(t *testing.T) {
-	raw := testnode.MainnetHeaders(t)
+	raw := testnode.MainnetHeaders(t)[:12200*ots.HeaderSize]
 	early := func(s *Source) *Source {
 		s.pins, s.base = s.pins[:2], 0
 		return s
 	}
-	mainnet := func() *p2ptest.Node { return p2ptest.New(&chaincfg.MainNetParams, raw) }
+	honest := p2ptest.New(&chaincfg.MainNetParams, raw)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Network: headers.Mainnet, Agree: 1}
-		s := early(source(t, cfg, mainnet()))
+		s := early(source(t, cfg, honest))
 		want(t, s, raw)
 		if u := strings.Join(s.Unchecked(), "; "); !strings.Contains(u, "up to 11111, but for their link") || !strings.Contains(u, "the last block that the peers have is of 2009-") {
 			t.Errorf("unchecked: %s", u)
 		}
 
 		// Each liar changes what one header says; none has the work.
-		for _, height := range []int{1, 11110, 11111, 11112, 12096, 14112, 14131} {
+		for _, height := range []int{11111, 12096} {
 			liar := bytes.Clone(raw)
 			liar[height*ots.HeaderSize+40]++
-			s := early(source(t, cfg, p2ptest.New(&chaincfg.MainNetParams, liar), mainnet()))
+			s = early(source(t, cfg, p2ptest.New(&chaincfg.MainNetParams, liar), honest))
 			want(t, s, raw)
 			if st := s.State(); len(st.Dropped) != 1 {
 				t.Errorf("block %d: %+v", height, st)
@@ -105,12 +105,10 @@ func TestAboveTheCheckpoint(t *testing.T) {
 
 		// A chain that leaves the right one below the checkpoint is refused though each header has its
 		// work, and so is a checkpoint that is another block.
-		s = early(source(t, cfg, mainnet()))
-		want(t, s, raw)
 		if _, err := s.open.branch(11110); !errors.Is(err, errLow) {
 			t.Errorf("a branch below the checkpoint: %v", err)
 		}
-		s = early(source(t, cfg, mainnet()))
+		s = early(source(t, cfg, honest))
 		s.pins[1].hash[0]++
 		if _, err := s.Tip(t.Context()); err == nil || !strings.Contains(err.Error(), "block 11111 is not the one") {
 			t.Errorf("another checkpoint: %v", err)

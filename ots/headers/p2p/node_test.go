@@ -1,14 +1,17 @@
 package p2p
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/datestone/datestone/ots"
 	"github.com/datestone/datestone/ots/headers"
@@ -63,23 +66,38 @@ func source(t *testing.T, cfg Config, peers ...*p2ptest.Node) *Source {
 	return s
 }
 
-// blocks makes a regtest chain. Chains of the same mark share their blocks; with two marks they
-// part above the fork.
-func blocks(n int, marks ...int) []byte {
-	c := headerstest.New()
-	fork := n
-	mark := byte(0)
-	if len(marks) == 2 {
-		fork, mark = marks[0], byte(marks[1])
+var (
+	trunkMu sync.Mutex
+	trunk   = headerstest.New().File()
+)
+
+// blocks is the chain of n blocks above block 0 that all tests share. Given a fork and a mark it is
+// another one above the fork.
+func blocks(n int, forkAndMark ...int) []byte {
+	trunkMu.Lock()
+	defer trunkMu.Unlock()
+	if len(forkAndMark) == 0 {
+		trunk = mine(trunk, n, 0)
+		return bytes.Clone(trunk[:(n+1)*ots.HeaderSize])
 	}
-	for i := 1; i <= n; i++ {
-		root := [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}
-		if i > fork {
-			root[31] = mark
+	fork := forkAndMark[0]
+	trunk = mine(trunk, fork, 0)
+	return mine(bytes.Clone(trunk[:(fork+1)*ots.HeaderSize]), n, byte(forkAndMark[1]))
+}
+
+// mine adds blocks up to a height.
+func mine(raw []byte, n int, mark byte) []byte {
+	for height := len(raw) / ots.HeaderSize; height <= n; height++ {
+		h := ots.Header{
+			Version: 4, Prev: chainhash.DoubleHashH(raw[len(raw)-ots.HeaderSize:]), MerkleRoot: [32]byte{byte(height), byte(height >> 8), mark},
+			Time: headerstest.GenesisTime.Add(time.Duration(height) * 10 * time.Minute), Bits: chaincfg.RegressionNetParams.PowLimitBits,
 		}
-		c.Mine(root)
+		for hash := h.Hash(); hash[31] >= 0x7f; hash = h.Hash() {
+			h.Nonce++
+		}
+		raw, _ = h.AppendBinary(raw)
 	}
-	return c.File()
+	return raw
 }
 
 func headerAt(t *testing.T, raw []byte, height uint64) ots.Header {

@@ -58,7 +58,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Lookup finds the addresses of a name. With neither Dial nor Lookup the system's resolver does.
 	Lookup func(ctx context.Context, host string) ([]string, error)
-	// Progress is told how far the headers go, and how far a peer says that they will.
+	// Progress is told how far the headers go, and how far a peer says that they will; the two are the same
+	// at the end of the work, whether it was enough or not.
 	Progress func(height, of uint64)
 	// Log is told what people may want to know: why a peer was dropped, that a damaged cache was replaced.
 	Log func(line string)

@@ -38,8 +38,9 @@ func atTip(t *testing.T, s *p2p.Source, n *testnode.Node) {
 
 // A bitcoind and a btcd, each alone and both together, with reorganizations and what is kept.
 func TestRealNodes(t *testing.T) {
+	t.Parallel()
 	core, btcd := testnode.Bitcoind(t), testnode.Btcd(t)
-	core.Mine(t, 2100)
+	core.Mine(t, 2010)
 	btcd.Mine(t, 40)
 	for _, n := range []*testnode.Node{core, btcd} {
 		t.Run(n.Kind.String(), func(t *testing.T) {
