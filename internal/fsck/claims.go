@@ -108,6 +108,9 @@ func evaluate(a logtree.Attestation) (message []byte, height int64, err error) {
 	err = t.Walk(a.Head.Root[:], func(n *ots.Timestamp, msg []byte) error {
 		for _, claim := range n.Attestations() {
 			h, _ := claim.Height()
+			if got := claim.Kind().String(); got != string(a.Kind) {
+				return fmt.Errorf("it attests to %s, and its row to %s", got, a.Kind)
+			}
 			found, message, height = found+1, bytes.Clone(msg), int64(h)
 		}
 		return nil
