@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,24 +18,16 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/datestone/datestone/internal/testnode"
 )
 
-func TestMain(m *testing.M) { os.Exit(built(m)) }
-
-// built runs the tests with the program as it is shipped: with the race detector each of its hundreds of processes takes seconds.
-func built(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "datestoned-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir+"/", ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
-		return 1
-	}
-	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	return m.Run()
+func TestMain(m *testing.M) {
+	runtime.KeepAlive(main) // go test forgets its results when the program changes
+	os.Exit(testnode.Programs(func(folder string) int {
+		os.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
+		return m.Run()
+	}, "./cmd/datestoned"))
 }
 
 func TestScripts(t *testing.T) {

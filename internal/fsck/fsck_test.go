@@ -187,6 +187,7 @@ func TestDamage(t *testing.T) {
 		"size of an attestation": {func(m *made) { m.sql(`UPDATE attestation SET size = 99`) }, "attestation 1 of bitcoin: it names a head"},
 		"proof":                  {func(m *made) { m.sql(`UPDATE attestation SET proof = $1`, zero) }, "attestation 1 of bitcoin: its proof cannot be read"},
 		"height":                 {func(m *made) { m.sql(`UPDATE attestation SET height = 99`) }, "attestation 1 of bitcoin: its proof is for block 100"},
+		"kind":                   {func(m *made) { m.sql(`UPDATE attestation SET kind = 'litecoin'`) }, "attestation 1 of bitcoin: its proof does not evaluate: it attests to bitcoin, and its row to litecoin"},
 		"merkle root":            {func(m *made) { m.chain.roots[100] = [32]byte{1} }, "attestation 1 of bitcoin: its proof ends at"},
 		"fork":                   {func(m *made) { m.chain.fork = map[int64]bool{100: true} }, "attestation 1 of bitcoin: its block at height 100 is not"},
 		"shorter chain":          {func(m *made) { m.chain.tip = 99 }, "attestation 1 of bitcoin: its block at height 100 is not"},

@@ -41,9 +41,16 @@ func TestOutOfFiles(t *testing.T) {
 		defer c.Close()
 		idle = append(idle, c)
 	}
-	// One descriptor for the client's end; the server has to find one for its own.
+	// One descriptor for the client's end; the server has to find one for its own. It may take this one for a client that
+	// waited, and then has to find both.
 	idle[len(idle)-1].Close()
-	c := dial(t, addr)
+	var c net.Conn
+	waitFor(t, func() (ok bool) {
+		var err error
+		c, err = net.Dial("tcp", addr)
+		return err == nil
+	})
+	defer c.Close()
 	if got := ask(t, c, get); got != http.StatusOK {
 		t.Fatalf("got %d", got)
 	}

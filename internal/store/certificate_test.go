@@ -77,6 +77,7 @@ func TestWithdrawn(t *testing.T) {
 			t.Fatal(err)
 		}
 		// mine puts the head into a block; depth 1 counts at once.
+		kind := logtree.Bitcoin
 		mine := func(ref string, depth int64) {
 			t.Helper()
 			head, err := db.Head(ctx)
@@ -88,7 +89,7 @@ func TestWithdrawn(t *testing.T) {
 			}
 			last := blocks[len(blocks)-1]
 			b := ledger.Observed{Block: ledger.Block{Height: last.Height + 1, Hash: [32]byte{ref[0]}, Work: [32]byte{31: byte(last.Height)}}, Prev: last.Hash}
-			b.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: logtree.Bitcoin, Head: head, Proof: []byte{1}, Height: b.Height, BlockHash: b.Hash, BlockTime: anchorTime, Ref: ref}}
+			b.Mined = []logtree.Attestation{{Target: "bitcoin", Kind: kind, Head: head, Proof: []byte{1}, Height: b.Height, BlockHash: b.Hash, BlockTime: anchorTime, Ref: ref}}
 			if _, err := db.ConnectBlock(ctx, anchorTime, "bitcoin", b, depth); err != nil {
 				t.Fatal(err)
 			}
@@ -119,6 +120,11 @@ func TestWithdrawn(t *testing.T) {
 		mine("never counted", 6)
 		disconnect(later)
 		check("one that never counted", first, "", later)
+		kind = logtree.Litecoin
+		mine("of Litecoin", 1)
+		disconnect(later)
+		check("one of Litecoin", first, "", later)
+		kind = logtree.Bitcoin
 		mine("counted", 1)
 		check("while it counts", first, "", later)
 		second := appendTip(t, db, 2)

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/datestone/datestone/internal/testnode"
 	"github.com/datestone/datestone/internal/testpg"
 )
 
@@ -47,6 +48,7 @@ const URI = "http://calendar.example.org"
 // New makes the folders and configurations of the nodes and starts none.
 func New(t testing.TB, o Options) *Cluster {
 	t.Helper()
+	testnode.LookAtSources()
 	c := &Cluster{Acks: newAcks(), options: o}
 	key := filepath.Join(t.TempDir(), "wallet.key")
 	write(t, key, strings.Repeat("2a", 32)+"\n")

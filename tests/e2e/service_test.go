@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/datestone/datestone/internal/server" // go test forgets its results when the program changes
 	"github.com/datestone/datestone/internal/testnode"
 )
 
@@ -23,27 +22,16 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(testnode.Programs(func(folder string) int {
+		binaries = folder
+		return m.Run()
+	}, "./cmd/datestoned", "./cmd/datestone"))
 }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "datestone-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/datestoned", "./cmd/datestone")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
-		return 1
-	}
-	binaries = dir
-	return m.Run()
+func program(name string) string {
+	testnode.LookAtSources()
+	return filepath.Join(binaries, name)
 }
-
-func program(name string) string { return filepath.Join(binaries, name) }
 
 // service is a running `datestoned serve` with a folder of its own.
 type service struct {
