@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -43,6 +42,35 @@ type commands struct {
 	Store   storeCmd   `cmd:"" help:"Copy the store between databases."`
 	Wallet  walletCmd  `cmd:"" help:"Show the wallet, or make its key."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// settings are those of the commands that args may name: some two hundred flags each, which take longer to make than most
+// commands to run.
+func (c *commands) settings(args []string) []*settings {
+	if len(args) == 0 {
+		return nil
+	}
+	switch args[0] {
+	case "serve":
+		return []*settings{&c.Serve.settings}
+	case "fsck":
+		return []*settings{&c.Fsck.settings}
+	case "epoch":
+		return []*settings{&c.Epoch.New.settings}
+	case "migrate":
+		return []*settings{&c.Migrate.Status.settings, &c.Migrate.Up.settings}
+	case "account":
+		return c.Account.settings()
+	case "key":
+		return c.Key.settings()
+	case "notice":
+		return c.Notice.settings()
+	case "publish":
+		return c.Publish.settings()
+	case "wallet":
+		return []*settings{&c.Wallet.Show.settings}
+	}
+	return nil
 }
 
 // program is what commands run in.
@@ -85,9 +113,7 @@ func run(p *program, args []string) (code int) {
 		}
 	}()
 	var c commands
-	c.Serve.settings, c.Fsck.settings, c.Epoch.New.settings, c.Wallet.Show.settings = newSettings(), newSettings(), newSettings(), newSettings()
-	c.Migrate.Status.settings, c.Migrate.Up.settings = newSettings(), newSettings()
-	for _, s := range slices.Concat(c.Account.settings(), c.Key.settings(), c.Notice.settings(), c.Publish.settings()) {
+	for _, s := range c.settings(args) {
 		*s = newSettings()
 	}
 	parser, err := kong.New(&c,

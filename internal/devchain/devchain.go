@@ -134,7 +134,7 @@ func (c *Chain) Changed() <-chan struct{} {
 // Mine adds n blocks with what the mempool holds and returns their hashes. The
 // miner's own address takes the reward. The blocks are on disk when it returns.
 func (c *Chain) Mine(n int) ([]chainhash.Hash, error) {
-	return c.MineTo(minerScript, n)
+	return c.MineTo(minerScript(), n)
 }
 
 // MineTo is [Chain.Mine] with the rewards paid to an output script.
@@ -148,7 +148,7 @@ func (c *Chain) MineTo(script []byte, n int) ([]chainhash.Hash, error) {
 func (c *Chain) MineEmpty(n int) ([]chainhash.Hash, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mine(minerScript, n, noTransactions)
+	return c.mine(minerScript(), n, noTransactions)
 }
 
 // MineWith adds one block that confirms exactly txs, in this order, whether they
@@ -156,7 +156,7 @@ func (c *Chain) MineEmpty(n int) ([]chainhash.Hash, error) {
 func (c *Chain) MineWith(txs ...*wire.MsgTx) (chainhash.Hash, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	hashes, err := c.mine(minerScript, 1, func(int) []*wire.MsgTx { return txs })
+	hashes, err := c.mine(minerScript(), 1, func(int) []*wire.MsgTx { return txs })
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
@@ -174,7 +174,7 @@ func (c *Chain) Reorg(depth int) error {
 	if err := c.invalidate(c.active[len(c.active)-depth]); err != nil {
 		return err
 	}
-	_, err := c.mine(minerScript, depth+1, noTransactions)
+	_, err := c.mine(minerScript(), depth+1, noTransactions)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/btcsuite/btcd/address/v2"
@@ -18,14 +19,15 @@ import (
 )
 
 // The miner's key is the same everywhere, like the rest of regtest.
-var (
-	minerKey = func() *btcec.PrivateKey {
-		k := sha256.Sum256([]byte("devchain miner"))
-		p, _ := btcec.PrivKeyFromBytes(k[:])
-		return p
-	}()
-	minerScript = witnessKeyScript(address.Hash160(minerKey.PubKey().SerializeCompressed()))
-)
+var minerKey = sync.OnceValue(func() *btcec.PrivateKey {
+	k := sha256.Sum256([]byte("devchain miner"))
+	p, _ := btcec.PrivKeyFromBytes(k[:])
+	return p
+})
+
+var minerScript = sync.OnceValue(func() []byte {
+	return witnessKeyScript(address.Hash160(minerKey().PubKey().SerializeCompressed()))
+})
 
 func witnessKeyScript(hash []byte) []byte {
 	return append([]byte{txscript.OP_0, txscript.OP_DATA_20}, hash...)
@@ -126,7 +128,7 @@ func (c *Chain) ownCoins() []spentCoin {
 	var own []spentCoin
 	take := func(out wire.OutPoint, from *coin) {
 		ripe := !from.coinbase || c.tip().height+1-from.height >= maturity
-		if ripe && from.out.Value > dust && bytes.Equal(from.out.PkScript, minerScript) && c.pool.spender[out] == nil {
+		if ripe && from.out.Value > dust && bytes.Equal(from.out.PkScript, minerScript()) && c.pool.spender[out] == nil {
 			own = append(own, spentCoin{out, from})
 		}
 	}
@@ -167,7 +169,7 @@ func (c *Chain) pay(script []byte, value int64) (chainhash.Hash, error) {
 			continue
 		}
 		if change > dust {
-			tx.AddTxOut(wire.NewTxOut(change, minerScript))
+			tx.AddTxOut(wire.NewTxOut(change, minerScript()))
 		}
 		if err := signMiner(tx, spent); err != nil {
 			return chainhash.Hash{}, err
@@ -190,7 +192,7 @@ func signMiner(tx *wire.MsgTx, spent []spentCoin) error {
 	}
 	hashes := txscript.NewTxSigHashes(tx, txscript.NewMultiPrevOutFetcher(outs))
 	for i, s := range spent {
-		w, err := txscript.WitnessSignature(tx, hashes, i, s.coin.out.Value, minerScript, txscript.SigHashAll, minerKey, true)
+		w, err := txscript.WitnessSignature(tx, hashes, i, s.coin.out.Value, minerScript(), txscript.SigHashAll, minerKey(), true)
 		if err != nil {
 			return err
 		}

@@ -46,9 +46,6 @@ type rpcError struct {
 
 func (e *rpcError) Error() string { return fmt.Sprintf("%s: %s (%d)", e.Method, e.Message, e.Code) }
 
-// rpcNoMethod is the code for a method that the node does not have.
-const rpcNoMethod = -32601
-
 // rpc is a client of a node's JSON-RPC.
 type rpc struct {
 	url        string // with what may be secret in it

@@ -57,7 +57,7 @@ func recompute(s submission.Submission) error {
 		return nil
 	}
 	// The same as of an attestation: one block at the end of a path from the root.
-	_, height, err := evaluate(logtree.Attestation{Head: s.Head, Proof: s.Proof})
+	_, height, err := evaluate(logtree.Attestation{Kind: logtree.Bitcoin, Head: s.Head, Proof: s.Proof})
 	if err == nil && height != s.Height {
 		err = fmt.Errorf("its answer is for block %d and its row for block %d", height, s.Height)
 	}

@@ -127,7 +127,7 @@ func (w *worker) turn(ctx context.Context, now time.Time) (next time.Time, err e
 		return w.free, nil
 	}
 	if h, ok := w.due(now); ok {
-		err := w.submit(ctx, now, h)
+		err := w.submit(ctx, h)
 		w.free = w.l.now().Add(w.l.pace(gap))
 		return w.free, err
 	}
@@ -139,7 +139,7 @@ func (w *worker) turn(ctx context.Context, now time.Time) (next time.Time, err e
 		w.askAt = now.Add(w.l.pace(idle * 5))
 		return w.askAt, err
 	}
-	err = w.question(ctx, now, s)
+	err = w.question(ctx, s)
 	w.free = w.l.now().Add(w.l.pace(gap))
 	return w.free, err
 }
@@ -163,7 +163,7 @@ func (w *worker) due(now time.Time) (logtree.Head, bool) {
 
 // submit gives a head to the calendar and keeps what it answers. What is not saved was not promised: the head is then
 // given to it again.
-func (w *worker) submit(ctx context.Context, now time.Time, h logtree.Head) error {
+func (w *worker) submit(ctx context.Context, h logtree.Head) error {
 	var nonce [nonceSize]byte
 	rand.Read(nonce[:])
 	by := hide(nonce)
@@ -186,7 +186,7 @@ func (w *worker) submit(ctx context.Context, now time.Time, h logtree.Head) erro
 		w.note(&w.state, err)
 		return nil
 	}
-	now = w.l.now()
+	now := w.l.now()
 	for i := range list {
 		list[i].Target, list[i].Calendar, list[i].Next = w.l.name, w.url, now
 	}
@@ -237,7 +237,7 @@ func (w *worker) wait(now time.Time) {
 }
 
 // question asks what became of a submission.
-func (w *worker) question(ctx context.Context, now time.Time, s submission.Submission) error {
+func (w *worker) question(ctx context.Context, s submission.Submission) error {
 	c := courtesy{}
 	if w.of == s.ID {
 		c.known = w.version
@@ -246,7 +246,7 @@ func (w *worker) question(ctx context.Context, now time.Time, s submission.Submi
 	if ctx.Err() != nil {
 		return nil
 	}
-	now = w.l.now()
+	now := w.l.now()
 	if err == nil {
 		w.version, w.of = c.tag, s.ID
 		s.Proof, s.Height, err = answer(s, t)
