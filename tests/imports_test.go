@@ -72,6 +72,9 @@ var allowed = map[string]map[string]string{
 	"internal/anchor": {
 		"internal/logtree": "what is attested is a head",
 	},
+	"internal/seed": {
+		"internal/logtree": "a seed has a head, as the log has",
+	},
 	"internal/publish": {
 		"internal/account": "ids, and the path from a stamp",
 		"internal/anchor":  "the states of a target",
