@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -344,7 +343,7 @@ func emptyPlaces(t *testing.T, like string) func() string {
 }
 
 // copyStep is Copy in small batches, with faults in the commits of the target.
-func copyStep(ctx context.Context, from, to string, commit func(*sql.Tx) error) error {
+func copyStep(ctx context.Context, from, to string, commit func(transaction) error) error {
 	source, err := openSource(ctx, from)
 	if err != nil {
 		return err
@@ -367,10 +366,10 @@ func TestCopyFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
 	faults := []struct {
 		name   string
-		commit func(*sql.Tx) error
+		commit func(transaction) error
 	}{
-		{"did not happen", func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) }},
-		{"happened but reported failure", func(t *sql.Tx) error {
+		{"did not happen", func(t transaction) error { return errors.Join(lost, t.Rollback()) }},
+		{"happened but reported failure", func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -401,7 +400,7 @@ func TestCopyFailureTable(t *testing.T) {
 					}
 					to := place()
 					commits := 0
-					err := copyStep(t.Context(), from, to, func(tx *sql.Tx) error {
+					err := copyStep(t.Context(), from, to, func(tx transaction) error {
 						if commits++; commits-1 == at {
 							return fault.commit(tx)
 						}
@@ -436,7 +435,7 @@ func TestCopyFailureTable(t *testing.T) {
 						}
 					}
 					db.Close()
-					if err := copyStep(t.Context(), from, to, (*sql.Tx).Commit); err != nil {
+					if err := copyStep(t.Context(), from, to, transaction.Commit); err != nil {
 						t.Fatalf("%s, commit %d: again: %v", name, at, err)
 					}
 					if diff := differ(want, dumpAt(t, to)); diff != "" {
@@ -598,7 +597,7 @@ func TestCopyTwiceAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if err := copyStep(t.Context(), from, to, (*sql.Tx).Commit); err != nil {
+			if err := copyStep(t.Context(), from, to, transaction.Commit); err != nil {
 				t.Error(err)
 			}
 		})

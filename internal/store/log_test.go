@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -202,9 +201,9 @@ func TestEpochsRollOver(t *testing.T) {
 // failed; then the next is tried on the same process, and on one that was started again.
 func TestAppendFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := map[string]func(*sql.Tx) error{
-		"did not happen": func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		"happened but reported failure": func(t *sql.Tx) error {
+	faults := map[string]func(transaction) error{
+		"did not happen": func(t transaction) error { return errors.Join(lost, t.Rollback()) },
+		"happened but reported failure": func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -238,7 +237,7 @@ func TestAppendFailureTable(t *testing.T) {
 						t.Fatalf("round %d, %s: %v", round, name, err)
 					}
 					n++
-					db.commit = (*sql.Tx).Commit
+					db.commit = transaction.Commit
 					if restart {
 						db.Close()
 						db = open(Options{EpochEntries: 8, Mark: mark})

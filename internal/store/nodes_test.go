@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -94,7 +93,7 @@ func TestFenceHoldsUntilTheCommit(t *testing.T) {
 	}
 	taken := make(chan error, 1)
 	var committed atomic.Bool
-	a.commit = func(t *sql.Tx) error {
+	a.commit = func(t transaction) error {
 		go func() {
 			_, err := b.TakeLease(ctx, "loop", "b", time.Minute)
 			if err == nil && !committed.Load() {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -365,9 +364,9 @@ func TestWithdrawnInTheMiddle(t *testing.T) {
 // the same process and on one that was started again.
 func TestWalkFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := []func(*sql.Tx) error{
-		func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		func(t *sql.Tx) error {
+	faults := []func(transaction) error{
+		func(t transaction) error { return errors.Join(lost, t.Rollback()) },
+		func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -397,10 +396,10 @@ func TestWalkFailureTable(t *testing.T) {
 				round++
 				db.commit = faults[round/2%2]
 				if round%2 == 0 {
-					db.commit = (*sql.Tx).Commit
+					db.commit = transaction.Commit
 				}
 				more, err := db.Walk(t.Context(), epoch0)
-				db.commit = (*sql.Tx).Commit
+				db.commit = transaction.Commit
 				if err != nil && !errors.Is(err, lost) {
 					t.Fatal(err)
 				}

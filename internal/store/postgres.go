@@ -27,8 +27,12 @@ const (
 	//
 	// A statement_timeout would also end the wait for a synchronous standby, after which the server reports
 	// success: the time is bounded on our side.
+	//
+	// Compiling a statement takes longer than running any of ours: the planner, which knows little of tables that grow,
+	// would choose it. Not every server that speaks the protocol has the setting.
 	postgresSession = `SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '5s';
-		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'`
+		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning';
+		SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'`
 )
 
 // IsPostgres says whether a database is an address of PostgreSQL and not a file.

@@ -11,18 +11,21 @@ import (
 
 // tx is one transaction.
 type tx struct {
-	*sql.Tx
+	transaction
 	conn *sql.Conn // that the transaction runs on
 	db   *DB
-	hot  map[string]*sql.Stmt // by text; nil outside SQLite's writer
+	hot  map[string]*sql.Stmt // by text, prepared on conn; nil outside SQLite's writer
 }
 
-// hotTexts are the statements of appends to a SQLite file, and those that are run for each notice. They are prepared
-// once, on the writer's one connection.
-var hotTexts = []string{
-	selectHead, insertEntry, selectTips, insertTile, updateHead,
-	selectOwner, selectUsed, reserveKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed,
-	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertSigned,
+// transaction is what statements run in: *sql.Tx, or that of SQLite's writer.
+type transaction interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
+	PrepareContext(ctx context.Context, text string) (*sql.Stmt, error)
+	Commit() error
+	// Rollback does nothing after Commit.
+	Rollback() error
 }
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on
@@ -93,7 +96,12 @@ func (db *DB) transact(ctx context.Context, f func(tx) error) error {
 	}
 	return db.retry(ctx, func() (again bool, err error) {
 		committing := false
-		err = db.run(ctx, db.write, nil, func(t *sql.Tx) error { committing = true; return db.commit(t) }, db.hot, f)
+		commit := func(t transaction) error { committing = true; return db.commit(t) }
+		if db.writer != nil {
+			err = db.writer.run(ctx, db, commit, f)
+		} else {
+			err = db.run(ctx, db.write, nil, commit, f)
+		}
 		return db.engine.rolledBack(err) || !committing && db.engine.disconnected(err), err
 	})
 }
@@ -115,10 +123,10 @@ func (db *DB) retry(ctx context.Context, f func() (again bool, err error)) error
 
 // view runs f over one consistent state of the database.
 func (db *DB) view(ctx context.Context, f func(tx) error) error {
-	return db.run(ctx, db.read, &sql.TxOptions{Isolation: db.engine.snapshot, ReadOnly: true}, (*sql.Tx).Commit, nil, f)
+	return db.run(ctx, db.read, &sql.TxOptions{Isolation: db.engine.snapshot, ReadOnly: true}, transaction.Commit, f)
 }
 
-func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(*sql.Tx) error, hot map[string]*sql.Stmt, f func(tx) error) error {
+func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit func(transaction) error, f func(tx) error) error {
 	c, err := pool.Conn(ctx)
 	if err != nil {
 		return err
@@ -129,7 +137,7 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit fu
 		return err
 	}
 	defer t.Rollback()
-	if err := f(tx{t, c, db, hot}); err != nil {
+	if err := f(tx{t, c, db, nil}); err != nil {
 		return err
 	}
 	warnings := db.warnings.Load()
@@ -146,7 +154,7 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, commit fu
 func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
 	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(ctx, s).ExecContext(ctx, args...)
+		return s.ExecContext(ctx, args...)
 	}
 	return t.ExecContext(ctx, text, args...)
 }
@@ -154,7 +162,7 @@ func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, err
 func (t tx) row(ctx context.Context, text string, args ...any) *sql.Row {
 	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(ctx, s).QueryRowContext(ctx, args...)
+		return s.QueryRowContext(ctx, args...)
 	}
 	return t.QueryRowContext(ctx, text, args...)
 }
@@ -162,7 +170,7 @@ func (t tx) row(ctx context.Context, text string, args ...any) *sql.Row {
 func (t tx) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	ctx = t.db.engine.bound(ctx)
 	if s, ok := t.hot[text]; ok {
-		return t.StmtContext(ctx, s).QueryContext(ctx, args...)
+		return s.QueryContext(ctx, args...)
 	}
 	return t.QueryContext(ctx, text, args...)
 }
@@ -191,12 +199,12 @@ func (t tx) execEach(ctx context.Context, text string, n int, args func(int) []a
 // eachPrepared prepares the statement once.
 func eachPrepared(ctx context.Context, t tx, text string, n int, args func(int) []any, scan func(row) error) (changed []int64, err error) {
 	s, ok := t.hot[text]
-	if ok {
-		s = t.StmtContext(ctx, s)
-	} else if s, err = t.PrepareContext(ctx, text); err != nil {
-		return nil, err
+	if !ok {
+		if s, err = t.PrepareContext(ctx, text); err != nil {
+			return nil, err
+		}
+		defer s.Close()
 	}
-	defer s.Close()
 	for i := range n {
 		if scan == nil {
 			r, err := s.ExecContext(ctx, args(i)...)

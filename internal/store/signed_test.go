@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -294,7 +293,7 @@ func TestSignedAfterALostCommit(t *testing.T) {
 	s, key := newSigner(t, db, a.ID)
 	lost := errors.New("the answer was lost")
 	commit := db.commit
-	db.commit = func(tx *sql.Tx) error { return errors.Join(commit(tx), lost) }
+	db.commit = func(tx transaction) error { return errors.Join(commit(tx), lost) }
 	create := signedCreate(s, key, []byte("digest"), 1)
 	if _, err := db.AppendStamps(t.Context(), epoch0, []account.Create{create}); !errors.Is(err, lost) {
 		t.Fatalf("kept with %v", err)

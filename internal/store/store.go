@@ -47,21 +47,21 @@ type DB struct {
 // database is what all handles of an open database share.
 type database struct {
 	engine *engine
-	write  *sql.DB // SQLite: one connection, for it has one writer at a time
+	write  *sql.DB
 	read   *sql.DB
+	writer *writer  // SQLite: where all that is written goes, over the one connection that it has of write
 	lock   *os.File // SQLite: of the writing process
 
 	accountsOnly bool
 
-	statements sync.Map             // query text -> *sql.Stmt on read; SQLite only, the other driver does it by itself
-	hot        map[string]*sql.Stmt // hotTexts on write; SQLite only
+	statements sync.Map // query text -> *sql.Stmt on read; SQLite only, the other driver does it by itself
 	asked      gate
 	tiles      tileCache
 	version    atomic.Int64 // SQLite: moves with every write but appends
 	attested   attestedCache
 	epochMax   int64
 	mark       *Mark
-	commit     func(*sql.Tx) error     // tests put faults here
+	commit     func(transaction) error // tests put faults here
 	draw       func(length int) string // an id of a certificate; tests draw the same one twice
 
 	connections atomic.Int64 // PostgreSQL: how many were ever made
@@ -96,7 +96,7 @@ func Open(ctx context.Context, where string, o Options) (*DB, error) {
 	if o.EpochEntries == 0 {
 		o.EpochEntries = defaultEpochEntries
 	}
-	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: (*sql.Tx).Commit, draw: certificate, accountsOnly: o.Accounts}}
+	db := &DB{database: &database{epochMax: o.EpochEntries, mark: o.Mark, commit: transaction.Commit, draw: certificate, accountsOnly: o.Accounts}}
 	open, what := db.openSQLite, "database "+where
 	if db.engine = sqlite; IsPostgres(where) {
 		db.engine, open, what = postgres, db.openPostgres, "the PostgreSQL database"
@@ -123,7 +123,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 			return err
 		}
 		if o.Accounts {
-			if err := db.openWriter(path, "_pragma=busy_timeout(1)"); err != nil {
+			if err := db.openWriter(ctx, path, "_pragma=busy_timeout(1)"); err != nil {
 				return err
 			}
 		}
@@ -135,17 +135,14 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		if db.lock, err = lockFile(path + ".lock"); err != nil {
 			return err
 		}
-		if err := db.openWriter(path, "_pragma=busy_timeout(5000)"); err != nil {
+		if err := db.openWriter(ctx, path, "_pragma=busy_timeout(5000)"); err != nil {
 			return err
 		}
 		if err := db.prepareSchema(ctx, o.Migrate); err != nil {
 			return err
 		}
-		db.hot = make(map[string]*sql.Stmt, len(hotTexts))
-		for _, text := range hotTexts {
-			if db.hot[text], err = db.write.PrepareContext(ctx, text); err != nil {
-				return err
-			}
+		if err := db.writer.prepare(ctx); err != nil {
+			return err
 		}
 	}
 	var err error
@@ -166,13 +163,13 @@ func lockedSQLite(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
-func (db *DB) openWriter(path, waits string) (err error) {
+func (db *DB) openWriter(ctx context.Context, path, waits string) (err error) {
 	if db.write, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", waits)); err != nil {
 		return err
 	}
-	db.write.SetMaxOpenConns(1)
-	db.write.SetMaxIdleConns(1)
-	return nil
+	db.write.SetMaxIdleConns(0)
+	db.writer, err = newWriter(ctx, db.write)
+	return err
 }
 
 const readConnections = 4
@@ -192,6 +189,9 @@ func (db *DB) Close() error {
 	var errs []error
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
+	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.conn.Close())
 	}
 	if db.write != nil {
 		errs = append(errs, db.write.Close())

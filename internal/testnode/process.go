@@ -18,15 +18,19 @@ import (
 // example, and ends the test when it is not there.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("DATESTONE_TOOLS")
-	if dir == "" {
-		dir = filepath.Join(Root(t), ".tools")
-	}
-	path := filepath.Join(dir, filepath.FromSlash(name))
+	path := filepath.Join(tools(t), filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%s is not installed, run script/setup: %v", name, err)
 	}
 	return path
+}
+
+func tools(t testing.TB) string {
+	t.Helper()
+	if dir := os.Getenv("DATESTONE_TOOLS"); dir != "" {
+		return dir
+	}
+	return filepath.Join(Root(t), ".tools")
 }
 
 // Root returns the folder of the module's go.mod, above the test's folder.

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,7 +75,15 @@ func TestTwoTargets(t *testing.T) {
 	ltc := testnode.Litecoind(t)
 	ltc.Mine(t, 400)
 	ltc.Extend(t)
-	s := newService(t, &c.rpc, "", "")
+	var mu sync.Mutex
+	called := make(map[string]int) // a customer of the authenticated calendar, with the type of each attestation
+	customer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		called[r.URL.Query().Get("type")]++
+	}))
+	t.Cleanup(customer.Close)
+	s := newService(t, &c.rpc, fmt.Sprintf("egress_allow = [%q]", strings.TrimPrefix(customer.URL, "http://")), "")
 	bitcoinOnly, err := os.ReadFile(s.conf)
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +124,22 @@ func TestTwoTargets(t *testing.T) {
 	}
 	const inBitcoin, inLitecoin = "BitcoinBlockHeaderAttestation", "LitecoinBlockHeaderAttestation"
 
+	key := filepath.Join(dir, "key")
+	operate := func(args ...string) string {
+		return must(t, nil, program("datestoned"), append(args, "--config", s.conf)...)
+	}
+	var made struct {
+		PublicKey string `json:"public_key"`
+	}
+	if err := json.Unmarshal([]byte(must(t, nil, program("datestone"), "keygen", "--json", "--private-calendar", s.URL, key)), &made); err != nil {
+		t.Fatal(err)
+	}
+	operate("account", "create", "customer@example.org", "--plan", "pro")
+	operate("key", "add", "--account", "customer@example.org", "--pubkey", made.PublicKey, "--callback", customer.URL)
+	signed := filepath.Join(dir, "signed")
+	write(t, signed, "signed\n")
+	must(t, nil, program("datestone"), "stamp", "--private-calendar", s.URL, "--key-file", key, signed)
+
 	// A proof of both. The tool asks no more for one that is complete in Bitcoin, so it waits until both count.
 	first := stamped("first")
 	for _, cl := range all[1:] {
@@ -131,6 +157,11 @@ func TestTwoTargets(t *testing.T) {
 		return strings.Contains(metrics, `datestone_target_lag_entries{target="bitcoin"} 0`) && strings.Contains(metrics, `datestone_target_lag_entries{target="litecoin"} 0`)
 	}
 	chains.until(t, "both targets have attested everything", attested)
+	testnode.Eventually(t, litecoinWithin, "the customer is told of both", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return called["BTC"] == 1 && called["LTC"] == 1 && len(called) == 2
+	})
 	if !has(first, inBitcoin) || !has(first, inLitecoin) {
 		t.Fatalf("the proof is\n%s", must(t, nil, program("datestone"), "info", first+".ots"))
 	}
