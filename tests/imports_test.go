@@ -175,6 +175,14 @@ var allowed = map[string]map[string]string{
 	"internal/page": {
 		"internal/httpkit": "errors are pages too",
 	},
+	"internal/pdf": {
+		"internal/page": "how names are shown, as on pages",
+	},
+	"internal/compat/originstamp/proof": {
+		"internal/pdf":  "how PDFs are drawn",
+		"internal/page": "how comments are shown",
+		"internal/seed": "the branch that is proven",
+	},
 	"internal/certificate": {
 		"internal/account":  "whose stamps",
 		"internal/anchor":   "the chains' names and networks",
@@ -182,6 +190,7 @@ var allowed = map[string]map[string]string{
 		"internal/httpkit":  "handlers",
 		"internal/logtree":  "the status is read off a position",
 		"internal/page":     "how pages look",
+		"internal/pdf":      "how PDFs are drawn",
 		"internal/publish":  "the printed roots that a stamp is in",
 		"internal/store":    "what is not found",
 		"ots":               "the pending attestation",
@@ -286,7 +295,7 @@ var only = map[string][]string{
 	"code.dny.dev/ssrf":                   {"internal/egress"},
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
-	"codeberg.org/go-pdf/fpdf":            {"internal/certificate", "internal/publish/delivery"},
+	"codeberg.org/go-pdf/fpdf":            {"internal/pdf", "internal/publish/delivery"},
 	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
 	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
 }

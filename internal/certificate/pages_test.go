@@ -15,6 +15,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/page"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -147,10 +148,10 @@ func TestPublic(t *testing.T) {
 		for i, name := range []string{"<script>alert(1)</script>.pdf", "invoice\u202efdp.exe", `"><img src=x onerror=alert(1)>.pdf`, "{{.Proof}}", "${x}`y`", "a\u2028b.pdf", strings.Repeat("x", 255), strings.Repeat("長", 85), "עברית \u2067.pdf"} {
 			st := r.stamp(r.a, fmt.Sprint("name ", i), name)
 			r.publish(st, pngBytes)
-			page := r.get(200, "/cert/"+st.Certificate)
-			r.contains("the page of "+name, page.body, "<bdi>"+strings.ReplaceAll(html.EscapeString(Visible(name)), "+", "&#43;")+"</bdi>", "-<script", "-<b>", "-\u202e", "-\u2028", "-\u2067", `fill="#8A2be2"`,
+			got := r.get(200, "/cert/"+st.Certificate)
+			r.contains("the page of "+name, got.body, "<bdi>"+strings.ReplaceAll(html.EscapeString(page.Visible(name)), "+", "&#43;")+"</bdi>", "-<script", "-<b>", "-\u202e", "-\u2028", "-\u2067", `fill="#8A2be2"`,
 				"&lt;b&gt;&#34;A&#34; &amp; Co&lt;/b&gt;", `referrerpolicy="no-referrer"`, `src="../cert/`+st.Certificate+`/thumbnail"`)
-			if n := strings.Count(page.body, "<img"); n != 2 {
+			if n := strings.Count(got.body, "<img"); n != 2 {
 				t.Errorf("%s: %d pictures", name, n)
 			}
 		}
