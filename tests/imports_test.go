@@ -179,9 +179,9 @@ var allowed = map[string]map[string]string{
 		"internal/page": "how names are shown, as on pages",
 	},
 	"internal/compat/originstamp/proof": {
-		"internal/pdf":  "how PDFs are drawn",
-		"internal/page": "how comments are shown",
-		"internal/seed": "the branch that is proven",
+		"internal/logtree": "the chain that has the root",
+		"internal/pdf":     "how PDFs are drawn",
+		"internal/seed":    "the branch that is proven",
 	},
 	"internal/certificate": {
 		"internal/account":  "whose stamps",
