@@ -180,10 +180,19 @@ var allowed = map[string]map[string]string{
 	"internal/pdf": {
 		"internal/page": "how names are shown, as on pages",
 	},
+	"internal/compat/originstamp/delivery": {
+		"internal/anchor":                   "which networks have no value",
+		"internal/compat/originstamp/proof": "the proof that e-mail brings",
+		"internal/egress":                   "webhooks are sent safely",
+		"internal/mail":                     "e-mail",
+		"internal/notify":                   "what is sent",
+		"internal/page":                     "how comments are shown",
+		"internal/seed":                     "what was submitted, and its seeds",
+	},
 	"internal/compat/originstamp/proof": {
-		"internal/pdf":  "how PDFs are drawn",
-		"internal/page": "how comments are shown",
-		"internal/seed": "the branch that is proven",
+		"internal/logtree": "the chain that has the root",
+		"internal/pdf":     "how PDFs are drawn",
+		"internal/seed":    "the branch that is proven",
 	},
 	"internal/certificate": {
 		"internal/account":  "whose stamps",

@@ -87,9 +87,13 @@ func (d *Drawing) Paragraph(text string, size float64, color RGB, width float64)
 
 // Name writes text in whatever script, in lines of a width that begin where the text begins, and goes to the next line.
 func (d *Drawing) Name(text string, size float64, color RGB, width float64) {
-	const step = LineStep + 0.3
+	d.WriteLines(d.Lines(text, size, width), size, LineStep+0.3, color)
+}
+
+// WriteLines writes lines that Lines made, a step apart.
+func (d *Drawing) WriteLines(lines []string, size, step float64, color RGB) {
 	left := d.GetX()
-	for _, line := range d.Lines(text, size, width) {
+	for _, line := range lines {
 		if d.Ends(LineStep) {
 			d.AddPage()
 		}
