@@ -13,7 +13,7 @@ import (
 )
 
 // Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way.
-func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) (anchor.Attempt, bool, error) {
+func (t *Target) Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (anchor.Attempt, bool, error) {
 	chain, err := t.store.Chain(ctx, t.name)
 	if err != nil {
 		return anchor.Attempt{}, false, err

@@ -49,7 +49,7 @@ func saturate(price uint64) uint64 { return min(price, 1<<60) }
 func more(price uint64) uint64 { return saturate(price + price/8 + 1) }
 
 // Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way.
-func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) (anchor.Attempt, bool, error) {
+func (t *Target) Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (anchor.Attempt, bool, error) {
 	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return anchor.Attempt{}, false, err

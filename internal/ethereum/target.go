@@ -26,7 +26,7 @@ type Store interface {
 type AttemptStore interface {
 	// Unsettled are the attempts that may still change the best chain, with all of their sets; oldest first.
 	Unsettled(ctx context.Context, target string) ([]anchor.Attempt, error)
-	// SettledFees are what attempts cost that were settled since.
+	// SettledFees are what attempts of a purpose, or of all when it is empty, cost that were settled since.
 	SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error)
 	LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error)
 	MarkSent(ctx context.Context, now time.Time, id int64) error
