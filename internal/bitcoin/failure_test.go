@@ -317,7 +317,11 @@ func storm(t *testing.T, random *rand.Rand) {
 	r.chain.SetFeeRate(1000)
 	r.mineEmpty(100)
 	r.fund(300_000)
-	for range 12 {
+	rounds := 12
+	if r.seeds != nil {
+		rounds += len(r.seeds.made) // one after the other
+	}
+	for range rounds {
 		r.later()
 		r.try()
 		r.mine(3)
