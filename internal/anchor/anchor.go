@@ -12,6 +12,7 @@
 package anchor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,8 +77,8 @@ type Target interface {
 	// is faults that name theirs.
 	Check(ctx context.Context, now time.Time) error
 	// Prepare makes the next attempt for the head, or reports that there is nothing to do now: the
-	// head, or an older one, is on its way, or it is too early. While another seed is on its way, the attempt
-	// is for that one.
+	// head, or an older one, is on its way, or it is too early. The attempt may be for what is on its way before it,
+	// and names its purpose then.
 	Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (a Attempt, ok bool, err error)
 	// Send sends a saved attempt. It may be called again for the same one.
 	Send(ctx context.Context, now time.Time, a Attempt) error
@@ -218,12 +219,12 @@ func (l *Loop) advance(ctx context.Context, now time.Time, purpose string) error
 	if err != nil || !ok {
 		return About(purpose, err)
 	}
-	a.Target, a.Purpose = l.name, purpose
+	a.Target, a.Purpose = l.name, cmp.Or(a.Purpose, purpose)
 	if a, err = l.store.SaveAttempt(ctx, now, a); err != nil {
 		return err
 	}
-	l.log.Info("saved a transaction", "transaction", a.Ref, Naming(purpose, a.Head), "fee", a.Fee)
-	return About(purpose, l.target.Send(ctx, now, a))
+	l.log.Info("saved a transaction", "transaction", a.Ref, Naming(a.Purpose, a.Head), "fee", a.Fee)
+	return About(a.Purpose, l.target.Send(ctx, now, a))
 }
 
 // next is the newest head of the first epoch that has entries which neither a counted attestation
