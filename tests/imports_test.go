@@ -79,6 +79,7 @@ var allowed = map[string]map[string]string{
 		"internal/account": "ids, and the path from a stamp",
 		"internal/anchor":  "the states of a target",
 		"internal/logtree": "what is printed is a head",
+		"internal/seed":    "and seeds are printed as well",
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
 	},

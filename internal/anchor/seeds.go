@@ -26,7 +26,7 @@ type Seeds interface {
 
 // Seeded is what the status of a target that carries seeds has beside the others'.
 type Seeded struct {
-	Queued   int       `json:"queued"`            // seeds that are made and in no block; SeedsShown may be more
+	Queued   int       `json:"queued"`            // seeds that are made and in no block, or not seen in print; SeedsShown may be more
 	Oldest   int       `json:"oldest,omitempty"`  // number of the oldest of them
 	Waiting  []Waiting `json:"waiting,omitempty"` // transactions without the required confirmations, oldest first
 	FeesDay  int64     `json:"fees_day"`          // of the target's, what seeds cost
