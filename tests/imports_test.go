@@ -61,6 +61,7 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/account": {
 		"internal/logtree": "a stamp has a position",
+		"internal/seed":    "submissions are stamps as well",
 		"ots":              "the path from a stamp to its entry",
 		"ots/signedmsg":    "the keys and signatures of signed digests",
 	},
@@ -149,6 +150,7 @@ var allowed = map[string]map[string]string{
 		"internal/logtree":             "values of the log",
 		"internal/notify":              "values of notices",
 		"internal/publish":             "values of publications",
+		"internal/seed":                "values of submissions and seeds",
 		"ots":                          "the tree of a batch",
 		"ots/signedmsg":                "the keys and signatures of signed digests",
 		"internal/upstream/submission": "values of what calendars promised",
