@@ -164,6 +164,7 @@ var allowed = map[string]map[string]string{
 	"internal/fsck": {
 		"internal/account":             "it checks what customers signed",
 		"internal/anchor":              "it recomputes attestations",
+		"internal/seed":                "and what targets were given of seeds",
 		"internal/bitcoin/ledger":      "it recomputes the coins",
 		"internal/logtree":             "it recomputes the log",
 		"internal/publish":             "what a printed root is of",

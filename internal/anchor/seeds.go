@@ -73,6 +73,9 @@ func (l *Loop) describeSeeds(ctx context.Context, s *Status, err error) error {
 	if failed != nil {
 		return failed
 	}
+	if s.Seeds == nil && len(heads) == 0 {
+		return nil // none was ever made, as far as it matters
+	}
 	if s.Seeds == nil {
 		s.Seeds = &Seeded{}
 	}

@@ -21,6 +21,18 @@ func (db *DB) UnprintedSeeds(ctx context.Context, target string, limit int) ([]s
 	return all, nil
 }
 
+// MadeSeed is the seed with a number, if it is made, or seed.ErrUnknown.
+func (db *DB) MadeSeed(ctx context.Context, number int64) (seed.Seed, error) {
+	all, err := db.seeds(ctx, `SELECT `+seedColumns+` FROM seed s WHERE s.number = $1 AND s.made > 0`, number)
+	if err == nil && len(all) == 0 {
+		err = seed.ErrUnknown
+	}
+	if err != nil {
+		return seed.Seed{}, err
+	}
+	return all[0], nil
+}
+
 // PublishSeed keeps the notice of a seed, with its id. It reports false, and does nothing, when there is one.
 func (db *DB) PublishSeed(ctx context.Context, p *publish.Publication) (made bool, err error) {
 	err = db.update(ctx, func(tx tx) error {
