@@ -80,6 +80,7 @@ var allowed = map[string]map[string]string{
 		"internal/account": "ids, and the path from a stamp",
 		"internal/anchor":  "the states of a target",
 		"internal/logtree": "what is printed is a head",
+		"internal/seed":    "and seeds are printed as well",
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
 	},
@@ -163,6 +164,7 @@ var allowed = map[string]map[string]string{
 	"internal/fsck": {
 		"internal/account":             "it checks what customers signed",
 		"internal/anchor":              "it recomputes attestations",
+		"internal/seed":                "and what targets were given of seeds",
 		"internal/bitcoin/ledger":      "it recomputes the coins",
 		"internal/logtree":             "it recomputes the log",
 		"internal/publish":             "what a printed root is of",
