@@ -65,6 +65,9 @@ func (k coin) builder(c Config, log *slog.Logger) builder {
 		o := anchor.Options{Log: log, Lost: isLost}
 		if k.name == bitcoinName {
 			o.Seeds = db
+			if c.OriginStamp.Enabled {
+				target.CarrySeeds()
+			}
 		}
 		return bitcoinLoop{anchor.New(k.name, target, db, o), target}, nil
 	}
