@@ -191,6 +191,16 @@ var allowed = map[string]map[string]string{
 		"internal/page":                     "how comments are shown",
 		"internal/seed":                     "what was submitted, and its seeds",
 	},
+	"internal/compat/originstamp/pages": {
+		"api":                               "the codes of errors",
+		"internal/account":                  "UUIDs in their usual form",
+		"internal/anchor":                   "which networks have no value",
+		"internal/compat/originstamp/proof": "the proofs that everybody may take",
+		"internal/httpkit":                  "handlers",
+		"internal/page":                     "how pages look",
+		"internal/seed":                     "what was submitted, and its seeds",
+		"internal/store":                    "what its errors mean",
+	},
 	"internal/compat/originstamp/proof": {
 		"internal/logtree": "the chain that has the root",
 		"internal/pdf":     "how PDFs are drawn",
