@@ -84,6 +84,11 @@ var allowed = map[string]map[string]string{
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
 	},
+	"internal/testseed": {
+		"internal/account": "hashes are submitted for one",
+		"internal/seed":    "it makes them",
+		"internal/store":   "which keeps them",
+	},
 	"internal/publish/delivery": {
 		"api":              "the signature of what is posted",
 		"internal/anchor":  "the states of a target",
