@@ -296,8 +296,8 @@ var only = map[string][]string{
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"codeberg.org/go-pdf/fpdf":            {"internal/certificate", "internal/publish/delivery"},
-	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
-	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
+	"os/exec":                             {"internal/testnode", "internal/testpg", "internal/testseed", "tests"},
+	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "internal/testseed", "ots/headers/headerstest", "tests/cluster"},
 }
 
 type goPackage struct {
