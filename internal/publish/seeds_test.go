@@ -72,10 +72,10 @@ func TestSeedsArePrinted(t *testing.T) {
 		if s := r.status(); s.Seeds == nil || s.Seeds.Queued != 6 || s.Printed.Waiting != 7 || s.Printed.Last.Epoch != 0 {
 			t.Errorf("the status is %+v with %+v", s.Printed, s.Seeds)
 		}
-		oldest := r.all()[4] // the fourth seed's
+		second := r.all()[4] // the second seed's
 		state := func() seed.Status {
 			t.Helper()
-			s, err := r.MadeSeed(ctx, int64(oldest.Head.Epoch))
+			s, err := r.MadeSeed(ctx, int64(second.Head.Epoch))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,14 +88,14 @@ func TestSeedsArePrinted(t *testing.T) {
 		if got := state(); got != seed.Sent {
 			t.Errorf("the seed is in state %d", got)
 		}
-		if err := r.ConfirmPublication(ctx, oldest.ID, publish.Place{Issue: "2026-11-28", Page: "12", By: "ann", At: r.now}); err != nil {
+		if err := r.ConfirmPublication(ctx, second.ID, publish.Place{Issue: "2026-11-28", Page: "12", By: "ann", At: r.now}); err != nil {
 			t.Fatal(err)
 		}
 		r.step()
 		if s := r.status(); state() != seed.Final || s.Seeds.Queued != 5 || s.Printed.Confirmed != nil {
 			t.Errorf("the seed is in state %d, and the status is %+v with %+v", state(), s.Printed, s.Seeds)
 		}
-		if err := r.WithdrawPublication(ctx, r.now, oldest.ID, "bob"); err != nil {
+		if err := r.WithdrawPublication(ctx, r.now, second.ID, "bob"); err != nil {
 			t.Fatal(err)
 		}
 		if got := state(); got != seed.Sent {
