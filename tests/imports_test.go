@@ -80,8 +80,14 @@ var allowed = map[string]map[string]string{
 		"internal/account": "ids, and the path from a stamp",
 		"internal/anchor":  "the states of a target",
 		"internal/logtree": "what is printed is a head",
+		"internal/seed":    "and seeds are printed as well",
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
+	},
+	"internal/testseed": {
+		"internal/account": "hashes are submitted for one",
+		"internal/seed":    "it makes them",
+		"internal/store":   "which keeps them",
 	},
 	"internal/publish/delivery": {
 		"api":              "the signature of what is posted",
@@ -163,6 +169,7 @@ var allowed = map[string]map[string]string{
 	"internal/fsck": {
 		"internal/account":             "it checks what customers signed",
 		"internal/anchor":              "it recomputes attestations",
+		"internal/seed":                "and what targets were given of seeds",
 		"internal/bitcoin/ledger":      "it recomputes the coins",
 		"internal/logtree":             "it recomputes the log",
 		"internal/publish":             "what a printed root is of",
@@ -289,8 +296,8 @@ var only = map[string][]string{
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"codeberg.org/go-pdf/fpdf":            {"internal/certificate", "internal/publish/delivery"},
-	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
-	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
+	"os/exec":                             {"internal/testnode", "internal/testpg", "internal/testseed", "tests"},
+	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "internal/testseed", "ots/headers/headerstest", "tests/cluster"},
 }
 
 type goPackage struct {
