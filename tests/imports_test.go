@@ -84,6 +84,11 @@ var allowed = map[string]map[string]string{
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
 	},
+	"internal/testseed": {
+		"internal/account": "hashes are submitted for one",
+		"internal/seed":    "it makes them",
+		"internal/store":   "which keeps them",
+	},
 	"internal/publish/delivery": {
 		"api":              "the signature of what is posted",
 		"internal/anchor":  "the states of a target",
@@ -337,8 +342,8 @@ var only = map[string][]string{
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
 	"codeberg.org/go-pdf/fpdf":            {"internal/pdf", "internal/publish/delivery"},
-	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
-	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
+	"os/exec":                             {"internal/testnode", "internal/testpg", "internal/testseed", "tests"},
+	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "internal/testseed", "ots/headers/headerstest", "tests/cluster"},
 }
 
 type goPackage struct {

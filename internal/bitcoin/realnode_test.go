@@ -23,14 +23,14 @@ import (
 
 // live is a log, a real node and a target between them.
 type live struct {
-	t      testing.TB
-	node   *testnode.Node
-	db     *store.DB
-	config bitcoin.Config
-	target *bitcoin.Target
-	loop   *anchor.Loop
-	now    time.Time
-	seeds  *seeds // that the target carries; nil for none
+	t       testing.TB
+	node    *testnode.Node
+	db      *store.DB
+	config  bitcoin.Config
+	target  *bitcoin.Target
+	loop    *anchor.Loop
+	now     time.Time
+	carries bool // seeds
 }
 
 func newLive(t testing.TB, node *testnode.Node, change func(*bitcoin.Config)) *live {
@@ -68,9 +68,9 @@ func (l *live) start() {
 	}
 	l.t.Cleanup(l.target.Close)
 	o := anchor.Options{Log: log}
-	if l.seeds != nil {
+	if l.carries {
 		l.target.CarrySeeds()
-		o.Seeds = l.seeds
+		o.Seeds = l.db
 	}
 	l.loop = anchor.New(name, l.target, l.db, o)
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/devchain"
+	"github.com/datestone/datestone/internal/fsck"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/internal/testnode"
+	"github.com/datestone/datestone/internal/testseed"
 )
 
 // seeds are those that were made, as far as a target is told of them.
@@ -421,7 +424,8 @@ func TestSeedRefused(t *testing.T) {
 	r.covered()
 }
 
-// A real node: a seed beside a head, paid by a key of our own and by the node's wallet.
+// A real node: a seed beside a head, paid by a key of our own and by the node's wallet. What is stored is held against the
+// node's chain.
 func TestRealNodeSeeds(t *testing.T) {
 	t.Parallel()
 	node := testnode.Bitcoind(t)
@@ -429,7 +433,7 @@ func TestRealNodeSeeds(t *testing.T) {
 	node.Must(t, nil, "createwallet", "stone")
 	for wallet, change := range map[string]func(*bitcoin.Config){"own": nil, "node": nodeWallet} {
 		l := newLive(t, node, change)
-		l.seeds = &seeds{db: l.db}
+		l.carries = true
 		l.start()
 		l.append(3)
 		l.want(anchor.NoFunds)
@@ -438,26 +442,46 @@ func TestRealNodeSeeds(t *testing.T) {
 		l.until("the log's is in the mempool", func() bool { return len(l.attempts()) == 1 && l.inMempool(l.newest().Ref) })
 		log := l.newest()
 		node.Mine(t, 1)
-		(&rig{t: t, seeds: l.seeds}).seed()
-		l.until("the seed is in the mempool", func() bool { return len(l.attempts()) == 2 && l.inMempool(l.newest().Ref) })
-		seed := l.newest()
+		carried := func(s seed.Seed) (found anchor.Attempt) {
+			l.until("the seed is in the mempool", func() bool {
+				for _, a := range l.attempts() {
+					if a.Purpose == anchor.PurposeSeed && a.Head == s.Head() && l.inMempool(a.Ref) {
+						found = a
+					}
+				}
+				return found.Ref != ""
+			})
+			return found
+		}
+		made := testseed.Make(t, l.db, l.now, name, 3)
+		a := carried(made)
 		var tx struct {
 			Vout []struct {
-				N            int
 				Value        float64
 				ScriptPubKey struct{ Hex, Type string }
 			}
 		}
-		node.Must(t, &tx, "getrawtransaction", seed.Ref, true)
-		if out := tx.Vout[0]; out.ScriptPubKey.Hex != fmt.Sprintf("6a20%x", l.seeds.made[0].Root) || out.ScriptPubKey.Type != "nulldata" || out.Value != 0 || seed.Set() != log.Ref+":2" {
-			t.Fatalf("%s: the seed's transaction spends %s and has %+v", wallet, seed.Set(), tx)
+		node.Must(t, &tx, "getrawtransaction", a.Ref, true)
+		if out := tx.Vout[0]; out.ScriptPubKey.Hex != fmt.Sprintf("6a20%x", made.Root) || out.ScriptPubKey.Type != "nulldata" || out.Value != 0 || a.Set() != log.Ref+":2" {
+			t.Fatalf("%s: the seed's transaction spends %s and has %+v", wallet, a.Set(), tx)
 		}
 		node.Mine(t, 6)
-		l.until("both count", func() bool { return l.state(log.Ref) == logtree.Counted && l.state(seed.Ref) == logtree.Counted })
-		(&rig{t: t, seeds: l.seeds}).seed()
-		l.until("the next one spends the change", func() bool {
-			return len(l.attempts()) == 3 && l.inMempool(l.newest().Ref) && l.newest().Set() == seed.Ref+":1"
-		})
+		l.until("both count", func() bool { return l.state(log.Ref) == logtree.Counted && l.state(a.Ref) == logtree.Counted })
+		if s, err := l.db.SeedState(t.Context(), made.UID); err != nil || s.Status != seed.Final || s.Ref != a.Ref {
+			t.Errorf("%s: the seed's state is %+v, %v", wallet, s, err)
+		}
+		if next := carried(testseed.Make(t, l.db, l.now, name, 1)); next.Set() != a.Ref+":1" {
+			t.Errorf("%s: the next seed spends %s, want the change", wallet, next.Set())
+		}
+		audit, err := bitcoin.NewAudit(l.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := fsck.Check(t.Context(), l.db, fsck.Options{Chains: map[string]fsck.Chain{name: audit}})
+		audit.Close()
+		if err != nil || !report.Clean() || report.Attempts < 3 || report.Attestations < 2 {
+			t.Errorf("%s: fsck: %+v, %v", wallet, report, err)
+		}
 		node.Mine(t, 1)
 	}
 }
