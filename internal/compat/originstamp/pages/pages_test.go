@@ -61,7 +61,7 @@ func TestHash(t *testing.T) {
 		}
 	}
 	r.says(r.get(200, paths[0]), "The file itself never came here")
-	r.says(r.get(200, paths[1]), "submitted under this address")
+	r.says(r.get(200, paths[1]), "in which this address stands")
 	r.change(func(c *Config) { c.Comments = false })
 	r.says(r.get(200, paths[0]), hash, "-the comment", "-Search comments")
 }
