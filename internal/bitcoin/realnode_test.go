@@ -30,6 +30,7 @@ type live struct {
 	target *bitcoin.Target
 	loop   *anchor.Loop
 	now    time.Time
+	seeds  *seeds // that the target carries; nil for none
 }
 
 func newLive(t testing.TB, node *testnode.Node, change func(*bitcoin.Config)) *live {
@@ -66,7 +67,12 @@ func (l *live) start() {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(l.target.Close)
-	l.loop = anchor.New(name, l.target, l.db, anchor.Options{Log: log})
+	o := anchor.Options{Log: log}
+	if l.seeds != nil {
+		l.target.CarrySeeds()
+		o.Seeds = l.seeds
+	}
+	l.loop = anchor.New(name, l.target, l.db, o)
 }
 
 func (l *live) try() error {

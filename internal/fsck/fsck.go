@@ -68,7 +68,7 @@ const rowsAtOnce = 5000
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkSubmissions, c.readPublications, c.checkLog, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkSubmissions, c.readPublications, c.checkLog, c.checkSeedClaims, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}

@@ -60,6 +60,9 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.stamps, err = s.openOriginStamp(numbers); err != nil {
+		return nil, nil, err
+	}
 	return surface, certificates, s.notices.start(s, surface, numbers)
 }
 

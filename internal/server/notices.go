@@ -211,6 +211,9 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Store: s.db, Describe: surface.Describe, Proof: surface.Proof}
 		senders[notify.Receipt] = &eternity.Receipt{Store: s.db, Server: s.signed, Mail: post}
 	}
+	if err := s.addSeedSenders(senders, post); err != nil {
+		return err
+	}
 	observe := observeNotices(numbers.registry)
 	build := func(db *store.DB) (loop, error) {
 		return notify.New(db, senders, notify.Options{Timeout: tryWithin, Observe: observe, Log: s.log, Lost: isLost}), nil

@@ -288,9 +288,10 @@ func scanSeeds(rows *sql.Rows) ([]seed.Seed, error) {
 	return all, rows.Err()
 }
 
-// UnattestedSeeds are the heads of up to limit seeds of a target that are made and in no block, oldest first.
+// UnattestedSeeds are the heads of up to limit seeds of a target that are made and in no block, oldest first. One that was
+// final is among them once the walk has told the operator that it is not any more.
 func (db *DB) UnattestedSeeds(ctx context.Context, target string, limit int) ([]logtree.Head, error) {
-	all, err := db.seeds(ctx, `SELECT `+seedColumns+` FROM seed s WHERE s.target = $1 AND s.made > 0
+	all, err := db.seeds(ctx, `SELECT `+seedColumns+` FROM seed s WHERE s.target = $1 AND s.final = 0 AND s.made > 0
 		AND NOT EXISTS (SELECT 1 FROM attestation a WHERE a.purpose = 'seed' AND a.target = s.target AND a.epoch = s.number AND a.state IN (0, 1))
 		ORDER BY s.first LIMIT $2`, target, limit)
 	if err != nil {

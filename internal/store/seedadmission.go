@@ -324,7 +324,9 @@ func (t tx) address(ctx context.Context, now time.Time, owner int64, a seed.Awai
 	}
 	uid := addressID(owner, a)
 	err = t.row(ctx, `INSERT INTO endpoint (uid, account, channel, address, kinds, secret, old_secret, old_until, state, created, slow, next, failures, failing)
-		VALUES ($1, $2, $3, $4, 0, $5, $5, 0, 0, $6, 0, 0, 0, 0) ON CONFLICT (uid) DO UPDATE SET state = 0, created = EXCLUDED.created RETURNING id`,
+		VALUES ($1, $2, $3, $4, 0, $5, $5, 0, 0, $6, 0, 0, 0, 0) ON CONFLICT (uid) DO UPDATE SET state = 0, created = EXCLUDED.created,
+			next = CASE WHEN endpoint.state = 0 THEN endpoint.next
+				WHEN EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint = endpoint.id AND d.state = 0) THEN EXCLUDED.created ELSE 0 END RETURNING id`,
 		uid[:], owner, a.Channel, a.Address, []byte{}, micros(now)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("the address of account %d was not kept: %w", owner, logtree.ErrInconsistent)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -17,7 +16,8 @@ import (
 )
 
 // Notices of seeds: a row of seed_await becomes a notice once the seed is final, and goes with that. A notice is for an account,
-// a hash and a target, whoever submitted the hash; nothing in it leads to the stamp, which may be another account's.
+// a hash and a target, whoever submitted the hash; nothing in it leads to the stamp, which may be another account's. Its
+// position is the hash's number.
 
 // awaitedNumber stands for a number where a notice names a stamp.
 func awaitedNumber(number int64) (id account.ID) {
@@ -118,7 +118,8 @@ func (t tx) tellSeeded(ctx context.Context, now time.Time, target string, number
 		return err
 	}
 	n := notify.Notice{
-		UID: account.NewID(), Account: owner, Stamp: awaitedNumber(number), Target: target, Kind: notify.Seeded, Ref: strconv.FormatInt(owner, 10), Created: now,
+		UID: account.NewID(), Account: owner, Stamp: awaitedNumber(number), Target: target, Kind: notify.Seeded, Ref: strconv.FormatInt(owner, 10),
+		Position: logtree.Position(number), Created: now,
 	}
 	id, fresh, err := t.addNotice(ctx, n, 0)
 	if err != nil {
@@ -252,11 +253,10 @@ func (db *DB) AwaitState(ctx context.Context, owner int64, hash [32]byte, a seed
 
 // SeededNotice is the hash that a notice of kind Seeded is about, with its seeds, or seed.ErrUnknown.
 func (db *DB) SeededNotice(ctx context.Context, n notify.Notice) (seed.Submitted, []seed.State, error) {
-	number := binary.BigEndian.Uint64(n.Stamp[8:])
-	if n.Kind != notify.Seeded || number == 0 || number > math.MaxInt64 {
+	if n.Kind != notify.Seeded {
 		return seed.Submitted{}, nil, fmt.Errorf("notice %d is about no seed: %w", n.ID, logtree.ErrInconsistent)
 	}
-	submitted, err := db.submitted(ctx, `SELECT `+submittedColumns+` FROM submitted WHERE number = $1`, int64(number))
+	submitted, err := db.submitted(ctx, `SELECT `+submittedColumns+` FROM submitted WHERE number = $1`, int64(n.Position))
 	if err != nil {
 		return submitted, nil, err
 	}

@@ -36,7 +36,7 @@ CREATE TABLE seed (
 	UNIQUE (target, first)
 );
 CREATE INDEX seed_unmade ON seed (number) WHERE made = 0;
-CREATE INDEX seed_unfinal ON seed (number) WHERE final = 0;
+CREATE INDEX seed_unfinal ON seed (target, first) WHERE final = 0;
 
 -- The leaves of a seed in their order, 1024 in a row. tile is seed * 2^24 + the row's place from 0, smallest the first of its
 -- leaves, node the root of their part of the tree. leaves come last: what reads the others does not read them.
