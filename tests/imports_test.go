@@ -302,6 +302,7 @@ var allowed = map[string]map[string]string{
 
 		"internal/compat/originstamp":          "a surface",
 		"internal/compat/originstamp/delivery": "who awaits seeds",
+		"internal/compat/originstamp/pages":    "a surface",
 		"internal/seed":                        "the currencies",
 	},
 	"internal/testnode": {},

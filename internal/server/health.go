@@ -13,6 +13,7 @@ import (
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/certificate"
 	"github.com/datestone/datestone/internal/compat/originstamp"
+	"github.com/datestone/datestone/internal/compat/originstamp/pages"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/notify/letter"
@@ -30,6 +31,7 @@ type front struct {
 	pages   http.Handler // of certificates; nil where they are not served
 	off     *letter.Off  // nil where it is not served
 	stamps  http.Handler // OriginStamp's interface; nil where it is not served
+	shown   http.Handler // pages of what it took; nil where they are not served
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -59,6 +61,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.apidoc != nil && f.apidoc.Serves(r.URL.Path) {
 		f.apidoc.ServeHTTP(w, r)
+		return
+	}
+	if f.shown != nil && pages.Serves(r.URL.Path) {
+		f.shown.ServeHTTP(w, r)
 		return
 	}
 	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {

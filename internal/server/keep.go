@@ -44,6 +44,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
+	s.seeds = newSeeds(s.db, numbers.leases, s.log)
 	if s.signed, err = s.openSigned(numbers); err != nil {
 		return nil, nil, err
 	}

@@ -3,16 +3,21 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/datestone/datestone/internal/bitcoin"
 	"github.com/datestone/datestone/internal/compat/originstamp"
 	"github.com/datestone/datestone/internal/compat/originstamp/delivery"
+	"github.com/datestone/datestone/internal/compat/originstamp/pages"
 	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/seed"
+	"github.com/datestone/datestone/internal/store"
 )
 
 // OriginStamp are the settings of the API of OriginStamp, versions 3 and 4, for its clients. Its currencies are the
@@ -110,6 +115,18 @@ func (c Config) checkOriginStamp() error {
 	return nil
 }
 
+// newSeeds makes the loop that closes seeds, also where no more are opened. Over a store that other nodes have open as
+// well it runs on one node at a time.
+func newSeeds(db *store.DB, held *prometheus.GaugeVec, log *slog.Logger) loop {
+	build := func(db *store.DB) (loop, error) { return seed.New(db, seed.Options{Log: log, Lost: isLost}), nil }
+	if !db.Shared() {
+		l, _ := build(db)
+		return l
+	}
+	const lease = "seeds"
+	return newSingle(lease, nodeName(), db, build, held.WithLabelValues(lease), log)
+}
+
 // addSeedSenders adds what tells of seeds. Without the interface what was awaited before stays due.
 func (s *Server) addSeedSenders(senders map[string]notify.Sender, post *mail.Client) error {
 	currencies, err := s.config.currencies()
@@ -146,5 +163,21 @@ func (s *Server) openOriginStamp(numbers *metrics) (*originstamp.Server, error) 
 		CreatesPerAddress: s.config.CreatesPerAddress, LinkKey: s.notices.secrets.Derive("links to OriginStamp proofs"),
 		Store: s.db, Keeper: s.keeper, Proofs: s.calendar, Caller: s.notices.client, CheckMail: s.config.checkMail(),
 		Log: s.log, Observe: numbers.answered("originstamp"),
+	})
+}
+
+// openSubmitted makes the pages of what was submitted, for the interface that is served.
+func (s *Server) openSubmitted(numbers *metrics) (*pages.Server, error) {
+	currencies, err := s.config.currencies()
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := proxies(s.config.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return pages.New(pages.Config{
+		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Currencies: currencies, OTS: s.stamps.OTS, Comments: s.config.OriginStamp.Comments,
+		Log: s.log, Observe: numbers.answered("submitted"),
 	})
 }

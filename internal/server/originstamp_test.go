@@ -91,3 +91,39 @@ func TestCurrencies(t *testing.T) {
 		t.Errorf("without the interface: %v, %v", all, err)
 	}
 }
+
+// The interface and its pages are there where they are served, beside the others, and need the key that nodes share.
+func TestOriginStampIsServed(t *testing.T) {
+	const hash = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+	config := Config{}
+	off := "http://" + runServer(t, config).Addr().String()
+	config.OriginStamp.Enabled, config.Publication.Name, config.Publication.Folder = true, "Paper", t.TempDir()
+	on := "http://" + runServer(t, config).Addr().String()
+	for path, want := range map[string]string{
+		"/v3/timestamp/" + hash: `{"error_code":3201,"error_message":"You do not have a valid API key. [`, "/v4": `{"error_code":4004,`,
+		"/s/" + hash: hash, "/u/7d9f1c0a-4b1e-4c7e-9a51-2f6b0c1d2e3f": "7d9f1c0a", "/comments": "omment", "/api/v1/public/comments?q=x": `"data":[]`,
+	} {
+		if status, body := get(t, on+path); status == 500 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.300s", path, status, body)
+		}
+		if status, body := get(t, off+path); status < 400 || strings.Contains(body, want) && want != hash {
+			t.Errorf("%s where it is not served: %d %.300s", path, status, body)
+		}
+	}
+	for _, base := range []string{on, off} { // the other surfaces answer as before
+		submit(t, base, strings.Repeat("d", 32))
+		if status, body := get(t, base+"/api/v1/usage"); status != 401 || !strings.Contains(body, "AUTHENTICATION_REQUIRED") {
+			t.Errorf("the REST API: %d %s", status, body)
+		}
+		if status, body := get(t, base+"/timestamp/"+hash+"0000000000000000"); status != 404 || body != "Not found" {
+			t.Errorf("the calendar: %d %q", status, body)
+		}
+	}
+
+	keyless := sound(t)
+	keyless.Listen, keyless.OriginStamp.Enabled, keyless.Publication.Name, keyless.Publication.Folder = "127.0.0.1:0", true, "Paper", t.TempDir()
+	keyless.Database, keyless.Mark, keyless.Data = filepath.Join(keyless.Data, "db"), filepath.Join(keyless.Data, "mark"), ""
+	if _, err := Open(t.Context(), keyless, Options{Log: testLog{t}}); err == nil || !strings.Contains(err.Error(), "there is no key for secrets, which links to proofs need") {
+		t.Errorf("without a key for secrets: %v", err)
+	}
+}

@@ -52,6 +52,7 @@ type Server struct {
 	signed   *eternity.Server
 	stamps   *originstamp.Server // nil where it is not served
 	forget   loop                // of idempotency keys
+	seeds    loop                // that closes them
 	notices  notices
 	health   *health
 	targets  map[string]loop
@@ -142,6 +143,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	}
 	if s.stamps != nil {
 		public.stamps = s.stamps
+		if public.shown, err = s.openSubmitted(numbers); err != nil {
+			return nil, err
+		}
 	}
 	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
 	numbers.connections = s.public.Connections
@@ -234,6 +238,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return commits.Wait()
 	})
 	part(func() error { return s.forget.Run(targetsRun) })
+	part(func() error { return s.seeds.Run(targetsRun) })
 	part(func() error { return s.notices.loop.Run(targetsRun) })
 	for name, target := range s.targets {
 		part(func() error {

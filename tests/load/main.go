@@ -52,7 +52,7 @@ func main() {
 		case "batches":
 			err = l.batches(ctx)
 		case "bulks":
-			err = l.bulks(ctx, []int{4, 16})
+			err = l.bulks(ctx, []int{16, 64})
 		case "reads":
 			err = l.reads(ctx, numbers(*entries))
 		default:

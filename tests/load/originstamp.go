@@ -41,7 +41,7 @@ func (l *lab) bulks(ctx context.Context, connections []int) error {
 	defer os.RemoveAll(s.dir)
 	defer s.stop()
 	for _, n := range connections {
-		var rates, natives, ratios, micros []float64
+		var rates, natives, ratios, micros, nativeMicros []float64
 		for range l.rounds {
 			native, err := driveWith(ctx, s, 2, l.round, true, batchRequest)
 			if err != nil {
@@ -53,10 +53,10 @@ func (l *lab) bulks(ctx context.Context, connections []int) error {
 			}
 			rate, beside := r.perSecond()*bulk, native.perSecond()*batch
 			rates, natives, ratios = append(rates, rate), append(natives, beside), append(ratios, rate/beside)
-			micros = append(micros, r.serverMicros()/bulk)
+			micros, nativeMicros = append(micros, r.serverMicros()/bulk), append(nativeMicros, native.serverMicros()/batch)
 		}
-		fmt.Printf("%-34s %8.0f hashes/s, native batches %8.0f/s, ratio %.2f; processor time %.0f µs a hash\n",
-			fmt.Sprintf("bulks of %d, %d connections", bulk, n), median(rates), median(natives), median(ratios), median(micros))
+		fmt.Printf("%-34s %8.0f hashes/s, native batches %8.0f/s, ratio %.2f; processor time %.0f µs a hash, native %.0f µs\n",
+			fmt.Sprintf("bulks of %d, %d connections", bulk, n), median(rates), median(natives), median(ratios), median(micros), median(nativeMicros))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type caller struct {
 
 // handler answers a caller.
 type handler func(w http.ResponseWriter, r *http.Request, c *caller) error
+
+// otherName is the route of what there is not.
+const otherName = "originstamp-other"
 
 const (
 	// readWithin bounds what a request may ask of the store.
@@ -74,7 +78,9 @@ func (s *Server) open(name string, h handler) http.Handler {
 		began := time.Now()
 		c := &caller{now: s.config.Now(), site: httpkit.Site(httpkit.ClientAddr(r, s.config.TrustedProxies)), v4: strings.HasPrefix(r.URL.Path, "/v4/")}
 		err := h(w, r, c)
-		s.log(w, r, name, c, err)
+		if name != otherName { // anybody may ask for what is not there
+			s.log(w, r, name, c, err)
+		}
 		status := http.StatusOK
 		if err != nil {
 			httpkit.Discard(r, 2*maxBulkBody)
@@ -165,7 +171,7 @@ func (s *Server) authenticate(ctx context.Context, w http.ResponseWriter, r *htt
 // keyOf is what a request has that could be a key: bare in Authorization as the contract wants it, or as clients in
 // the field send it.
 func (s *Server) keyOf(r *http.Request) (string, bool) {
-	for _, value := range append(r.Header["Authorization"], r.Header["X-Api-Key"]...) {
+	for _, value := range slices.Concat(r.Header["Authorization"], r.Header["X-Api-Key"]) {
 		value = strings.TrimSpace(value)
 		if scheme, rest, ok := strings.Cut(value, " "); ok && (strings.EqualFold(scheme, "Token") || strings.EqualFold(scheme, "Bearer")) {
 			value = strings.TrimSpace(rest)

@@ -100,12 +100,10 @@ type made struct {
 // all of them have.
 func (s *Server) submit(r *http.Request, c *caller, items []account.Item) ([]made, error) {
 	results := make([]made, len(items))
-	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
-	defer cancel()
 	kept, err := s.keep(r, c, items)
 	switch {
 	case err == nil:
-		if err := s.describe(ctx, results, kept, c.v4); err != nil {
+		if err := s.describe(r, results, kept, c.v4); err != nil {
 			return nil, refused(err)
 		}
 	case errors.Is(err, account.ErrQuota) || errors.Is(err, seed.ErrPreprint):
@@ -114,7 +112,7 @@ func (s *Server) submit(r *http.Request, c *caller, items []account.Item) ([]mad
 				kept, err = s.keep(r, c, items[i:i+1])
 			}
 			if err == nil {
-				err = s.describe(ctx, results[i:i+1], kept, c.v4)
+				err = s.describe(r, results[i:i+1], kept, c.v4)
 			}
 			if err != nil {
 				results[i].err = refused(err)
@@ -127,7 +125,9 @@ func (s *Server) submit(r *http.Request, c *caller, items []account.Item) ([]mad
 }
 
 // describe fills in the responses to what was kept. The seeds of hashes that are new are known without a question.
-func (s *Server) describe(ctx context.Context, results []made, kept account.Created, v4 bool) error {
+func (s *Server) describe(r *http.Request, results []made, kept account.Created, v4 bool) error {
+	ctx, cancel := context.WithTimeout(r.Context(), readWithin)
+	defer cancel()
 	var open []seed.State
 	for _, o := range kept.Seeds {
 		open = append(open, seed.State{Seed: o})

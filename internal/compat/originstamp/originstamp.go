@@ -31,6 +31,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
@@ -142,6 +144,8 @@ type Server struct {
 	handler http.Handler
 	calls   chan struct{} // holds one token for each webhook that is being started
 
+	documents *semaphore.Weighted // PDFs that are being made
+
 	requests httpkit.Limiter[int64] // by account
 	creates  httpkit.Limiter[int64]
 	sites    httpkit.Limiter[netip.Addr]
@@ -149,8 +153,12 @@ type Server struct {
 	files    httpkit.Limiter[netip.Addr]
 }
 
-// maxCalls is how many webhooks may be started at a time.
-const maxCalls = 32
+const (
+	// maxCalls is how many webhooks may be started at a time.
+	maxCalls = 32
+	// maxDocuments is how many PDFs are made at a time, each with tens of megabytes of memory.
+	maxDocuments = 2
+)
 
 // New makes the surface. The URI must be one that pending attestations can carry.
 func New(config Config) (*Server, error) {
@@ -169,7 +177,7 @@ func New(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	s := &Server{config: config, pending: pending, calls: make(chan struct{}, maxCalls)}
+	s := &Server{config: config, pending: pending, calls: make(chan struct{}, maxCalls), documents: semaphore.NewWeighted(maxDocuments)}
 	s.surface = &httpkit.Surface{Fail: writeError, Log: config.Log}
 	s.routes = []route{
 		s.route("v3/timestamp/create", http.MethodPost, "originstamp-create", s.create),
@@ -212,7 +220,7 @@ func (s *Server) route(path, method, name string, h handler) route {
 	if method == http.MethodGet {
 		allow += ", " + http.MethodHead
 	}
-	rt.refused = s.open("originstamp-other", func(http.ResponseWriter, *http.Request, *caller) error {
+	rt.refused = s.open(otherName, func(http.ResponseWriter, *http.Request, *caller) error {
 		return failure(CodeMethod, "The path has no such method. Use "+allow+".", "Allow", allow)
 	})
 	return rt
@@ -258,7 +266,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	s.open("originstamp-other", func(http.ResponseWriter, *http.Request, *caller) error {
+	s.open(otherName, func(http.ResponseWriter, *http.Request, *caller) error {
 		return failure(CodePath, "There is nothing at this path.")
 	}).ServeHTTP(w, r)
 }

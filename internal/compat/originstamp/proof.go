@@ -103,6 +103,10 @@ func (s *Server) file(ctx context.Context, d document) ([]byte, error) {
 	if c.OTS, err = s.OTS(ctx, sub); err != nil {
 		return nil, refused(err)
 	}
+	if err := s.documents.Acquire(ctx, 1); err != nil {
+		return nil, refused(err)
+	}
+	defer s.documents.Release(1)
 	file, err := c.PDF()
 	if err != nil {
 		return nil, refused(err)
