@@ -147,6 +147,7 @@ var allowed = map[string]map[string]string{
 		"internal/store":          "what its errors mean",
 	},
 	"internal/mail/mailtest": {},
+	"internal/qr":            {},
 	"internal/seal":          {},
 	"internal/store": {
 		"internal/account":             "values of accounts and stamps",
@@ -186,6 +187,7 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/pdf": {
 		"internal/page": "how names are shown, as on pages",
+		"internal/qr":   "QR codes",
 	},
 	"internal/compat/originstamp/delivery": {
 		"internal/anchor":                   "which networks have no value",
@@ -209,6 +211,7 @@ var allowed = map[string]map[string]string{
 	"internal/compat/originstamp/proof": {
 		"internal/logtree": "the chain that has the root",
 		"internal/pdf":     "how PDFs are drawn",
+		"internal/qr":      "the address as a QR code",
 		"internal/seed":    "the branch that is proven",
 	},
 	"internal/certificate": {
@@ -219,6 +222,7 @@ var allowed = map[string]map[string]string{
 		"internal/logtree":  "the status is read off a position",
 		"internal/page":     "how pages look",
 		"internal/pdf":      "how PDFs are drawn",
+		"internal/qr":       "the address of a certificate as a QR code",
 		"internal/publish":  "the printed roots that a stamp is in",
 		"internal/store":    "what is not found",
 		"ots":               "the pending attestation",

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/datestone/datestone/internal/pdf"
+	"github.com/datestone/datestone/internal/qr"
 )
 
 // Measures of the PDF in millimetres on A4, and sizes of type in points.
@@ -30,7 +31,7 @@ func (c *Certificate) PDF() ([]byte, error) {
 	d.SetHeaderFunc(func() { d.top(c) })
 	d.SetFooterFunc(func() { d.bottom(c) })
 	d.AddPage()
-	code, err := encodeQR(c.Address())
+	code, err := qr.Encode(c.Address())
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +88,9 @@ func (d *drawing) bottom(c *Certificate) {
 }
 
 // head has whose certificate it is, what it is, and its address as a QR code.
-func (d *drawing) head(c *Certificate, code matrix) {
+func (d *drawing) head(c *Certificate, code qr.Matrix) {
 	top := d.GetY()
-	d.qr(code, pageWidth-margin-qrSize, top, qrSize)
+	d.QR(code, pageWidth-margin-qrSize, top, qrSize)
 	d.LinkString(pageWidth-margin-qrSize, top, qrSize, qrSize, c.Address())
 	width := textWidth - qrSize - 6
 	if c.Branding != nil {
@@ -219,16 +220,6 @@ func (d *drawing) commands(all []string) {
 	if len(all) > 0 {
 		d.Ln(0.9)
 	}
-}
-
-// qr draws a code in a square.
-func (d *drawing) qr(m matrix, x, y, size float64) {
-	step := size / float64(len(m)+2*quiet)
-	d.SetFillColor(0, 0, 0)
-	m.runs(func(column, row, width int) {
-		// A hair more than its module, so that printers leave no gap between rows.
-		d.Rect(x+float64(column+quiet)*step, y+float64(row+quiet)*step, float64(width)*step, step+0.02, "F")
-	})
 }
 
 // parseColor reads #rrggbb.

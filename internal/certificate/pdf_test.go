@@ -21,6 +21,7 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/qr"
 )
 
 // tool runs a program of poppler-utils, which script/setup installs, over a PDF.
@@ -189,18 +190,18 @@ func TestQR(t *testing.T) {
 		{ID: "TS-ABC123", Public: true, Service: testURI},
 		{ID: "TS-ABC123", SHA256: strings.Repeat("ab", 32), Service: "https://a-rather-long-name.of-a-service.example:8443"},
 	} {
-		m, err := encodeQR(c.Address())
+		m, err := qr.Encode(c.Address())
 		if err != nil {
 			t.Fatal(err)
 		}
 		const scale = 4
-		size := (len(m) + 2*quiet) * scale
+		size := (len(m) + 2*qr.Quiet) * scale
 		picture := image.NewGray(image.Rect(0, 0, size, size))
 		for i := range picture.Pix {
 			picture.Pix[i] = 0xff
 		}
 		// The path of the page, drawn as a browser does.
-		for _, part := range strings.Split(strings.TrimSuffix(m.path(), "z"), "z") {
+		for _, part := range strings.Split(strings.TrimSuffix(m.Path(), "z"), "z") {
 			var x, y, w, back int
 			if n, err := fmt.Sscanf(part, "M%d %dh%dv1h-%d", &x, &y, &w, &back); err != nil || n != 4 || back != w {
 				t.Fatalf("%q: %v", part, err)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
+
+	"github.com/datestone/datestone/internal/qr"
 )
 
 // RGB is a colour.
@@ -132,4 +134,14 @@ func (d *Drawing) Lines(text string, size, width float64) (all []string) {
 		}
 	}
 	return append(all, string(line))
+}
+
+// QR draws a code in a square.
+func (d *Drawing) QR(m qr.Matrix, x, y, size float64) {
+	step := size / float64(len(m)+2*qr.Quiet)
+	d.SetFillColor(0, 0, 0)
+	m.Runs(func(column, row, width int) {
+		// A hair more than its module, so that printers leave no gap between rows.
+		d.Rect(x+float64(column+qr.Quiet)*step, y+float64(row+qr.Quiet)*step, float64(width)*step, step+0.02, "F")
+	})
 }

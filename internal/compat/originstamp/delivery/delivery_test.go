@@ -17,6 +17,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/compat/originstamp"
 	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/internal/logtree"
@@ -162,6 +163,45 @@ func TestHook(t *testing.T) {
 	defer cancel()
 	if o := h.Send(ctx, notify.Endpoint{Account: 1, Address: receiver.URL}, notice); o.Err == nil || o.Status != 0 {
 		t.Errorf("no answer: %+v", o)
+	}
+}
+
+// TestPayload: the body is to the letter the one that a receiver published, whose second currency was not final.
+func TestPayload(t *testing.T) {
+	const published = `{"created":false,"date_created":1541203188245,"comment":null,"hash_string":"2c5d36be542f8f0e7345d77753a5d7ea61a443ba6a9a86bb060332ad56dba38e","timestamps":[{"seed_id":"f98a61e8-22bd-4ea5-ab9e-02723ff78c40","currency_id":0,"transaction":"aed3db9ef94953f65e93d56a4e5bcf234d43e27a1b3e7ce0f274cc7ed750d0e2","private_key":"5e92ec09501a5d39e251a151f84b5e2228312c445eb23b4e1de6360e27bad54b","timestamp":1541203656000,"submit_status":3}]}`
+	digest := func(text string) [32]byte {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [32]byte(b)
+	}
+	uid, err := account.ParseID("f98a61e8-22bd-4ea5-ab9e-02723ff78c40")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShelf()
+	s.sub = seed.Submitted{Number: 1, Hash: digest("2c5d36be542f8f0e7345d77753a5d7ea61a443ba6a9a86bb060332ad56dba38e"), Created: time.UnixMilli(1541203188245)}
+	s.states = []seed.State{{
+		Seed:   seed.Seed{UID: uid, Target: "bitcoin", Root: digest("5e92ec09501a5d39e251a151f84b5e2228312c445eb23b4e1de6360e27bad54b")},
+		Status: seed.Final, Ref: "aed3db9ef94953f65e93d56a4e5bcf234d43e27a1b3e7ce0f274cc7ed750d0e2", Time: time.UnixMilli(1541203656000),
+	}, {Seed: seed.Seed{Target: "ethereum"}, Status: seed.Mined}}
+	var body string
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		body = string(b)
+	}))
+	defer receiver.Close()
+	client, err := egress.New(egress.Config{Allow: []string{strings.TrimPrefix(receiver.URL, "http://")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	currencies := []seed.Currency{{ID: 0, Name: "BITCOIN", Target: "bitcoin"}, {ID: 1, Name: "ETHEREUM", Target: "ethereum"}}
+	h := &Hook{Store: s, Client: client, Payload: func(sub seed.Submitted, final []seed.State) ([]byte, error) {
+		return originstamp.JSON(originstamp.Payload(sub, final, currencies))
+	}}
+	if o := h.Send(t.Context(), notify.Endpoint{Account: 1, Address: receiver.URL}, notice); o.Err != nil || body != published {
+		t.Errorf("%+v\n%s", o, body)
 	}
 }
 

@@ -8,12 +8,12 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/datestone/datestone/internal/account"
-	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
@@ -46,6 +46,7 @@ func TestHash(t *testing.T) {
 		{map[string]seed.Status{"bitcoin": seed.Final}, true, []string{"TEST NETWORK", "A test: in Bitcoin", "The others are on their way", "-This hash existed by"}},
 	} {
 		if step.states != nil {
+			r.closeSeeds()
 			r.db.states = step.states
 		}
 		r.network(step.test)
@@ -61,7 +62,7 @@ func TestHash(t *testing.T) {
 		}
 	}
 	r.says(r.get(200, paths[0]), "The file itself never came here")
-	r.says(r.get(200, paths[1]), "submitted under this address")
+	r.says(r.get(200, paths[1]), "in which this address stands")
 	r.change(func(c *Config) { c.Comments = false })
 	r.says(r.get(200, paths[0]), hash, "-the comment", "-Search comments")
 }
@@ -100,19 +101,36 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestDocuments: the proofs of a hash, for everybody, once they are final.
+// TestDocuments: the proofs of a hash, for everybody, once they are final. A verifier in another language takes that of
+// each hash of a seed.
 func TestDocuments(t *testing.T) {
 	r := newRig(t)
 	hash := r.submit(r.a, "one", seed.Submission{Comment: "c"})
+	hashes := []string{hash}
+	for _, content := range []string{"two", "three", "four", "five"} {
+		hashes = append(hashes, r.submit(r.b, content, seed.Submission{}))
+	}
 	r.says(r.get(404, "/s/"+hash+"/0.xml"), "not tamper-proof yet in Bitcoin")
+	r.closeSeeds()
 	r.db.states = map[string]seed.Status{"bitcoin": seed.Final}
 	sub, err := r.db.Submitted(t.Context(), sha256.Sum256([]byte("one")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	branch, _ := r.db.SeedBranch(t.Context(), seed.Seed{}, sub.Hash)
+	states, err := r.db.SeedStates(t.Context(), sub.Number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := hex.EncodeToString(states[0].Root[:])
+	for _, hash := range hashes {
+		cmd := exec.Command("/usr/bin/python3", "../proof/testdata/verify.py", hash, root)
+		cmd.Stdin = strings.NewReader(r.get(200, "/s/"+hash+"/0.xml").body)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "valid\nvalid\nvalid\n" {
+			t.Errorf("%s: %v\n%s", hash, err, out)
+		}
+	}
 	for path, want := range map[string]struct{ media, name, begins string }{
-		"/0.xml": {"text/xml; charset=utf-8", "proof.Bitcoin." + hash + ".xml", string(proof.XML(branch))},
+		"/0.xml": {"text/xml; charset=utf-8", "proof.Bitcoin." + hash + ".xml", `<?xml version="1.0" encoding="UTF-8" standalone="yes"?><node value="` + root + `" type="key">`},
 		"/0.pdf": {"application/pdf", "certificate.Bitcoin." + hash + ".pdf", "%PDF-1.7"},
 		".ots":   {"application/octet-stream", hash + ".ots", "ots of " + string(sub.Hash[:])},
 	} {

@@ -47,39 +47,18 @@ func (s *shelf) SeedStates(ctx context.Context, number int64) ([]seed.State, err
 	all, err := s.DB.SeedStates(ctx, number)
 	for i := range all {
 		state := &all[i]
-		if state.Status = s.states[state.Target]; state.Status == seed.Queued {
+		if state.Status = s.states[state.Target]; state.Status < seed.Mined {
 			continue
 		}
-		state.Before = number + 1
-		if state.Status >= seed.Sent {
-			state.Root = s.branch(ctx, number).Root
-		}
-		if state.Status >= seed.Mined {
-			state.Ref, state.Time, state.Attestation.Kind = strings.Repeat("cd", 32), blockTime, logtree.Bitcoin
-			switch state.Target {
-			case "ethereum":
-				state.Ref, state.Attestation.Kind = "0x"+state.Ref, logtree.Ethereum
-			case "publication":
-				state.Ref, state.Attestation.Kind = "2026-05-01", ""
-			}
+		state.Ref, state.Time, state.Attestation.Kind = strings.Repeat("cd", 32), blockTime, logtree.Bitcoin
+		switch state.Target {
+		case "ethereum":
+			state.Ref, state.Attestation.Kind = "0x"+state.Ref, logtree.Ethereum
+		case "publication":
+			state.Ref, state.Attestation.Kind = "2026-05-01", ""
 		}
 	}
 	return all, err
-}
-
-// branch is that of a seed of one hash.
-func (s *shelf) branch(ctx context.Context, number int64) seed.Branch {
-	all, _ := s.DB.SearchComments(ctx, "c", number+1, 1)
-	if len(all) == 0 {
-		return seed.Branch{}
-	}
-	b, _ := s.SeedBranch(ctx, seed.Seed{}, all[0].Hash)
-	return b
-}
-
-func (s *shelf) SeedBranch(_ context.Context, _ seed.Seed, hash [32]byte) (seed.Branch, error) {
-	text := hex.EncodeToString(hash[:])
-	return seed.Branch{Hash: hash, Root: sha256.Sum256([]byte(text + text)), Steps: []seed.Step{{Sibling: hash, Left: true}}}, nil
 }
 
 func (s *shelf) SearchComments(ctx context.Context, words string, before int64, limit int) ([]seed.Submitted, error) {
@@ -151,6 +130,15 @@ func (r *rig) submit(a account.Account, content string, s seed.Submission) (hash
 		r.Fatal(err, results)
 	}
 	return hex.EncodeToString(item.SHA256[:])
+}
+
+// closeSeeds makes the trees of what was submitted, once every period is over.
+func (r *rig) closeSeeds() {
+	r.Helper()
+	l := seed.New(r.db, seed.Options{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return submitted.Add(30 * 24 * time.Hour) }})
+	if err := l.Step(r.Context()); err != nil {
+		r.Fatal(err)
+	}
 }
 
 type answer struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/pdf"
+	"github.com/datestone/datestone/internal/qr"
 	"github.com/datestone/datestone/internal/seed"
 )
 
@@ -78,6 +79,10 @@ func (c Certificate) PDF() ([]byte, error) {
 		name = "TEST NETWORK - " + name
 	}
 	d := &document{pdf.New(name, c.State.Time.UTC()), c, hash}
+	code, err := qr.Encode(d.address())
+	if err != nil {
+		return nil, err
+	}
 	d.Attach(pdf.File{Name: Name("proof", c.Currency, c.Submitted.Hash, "xml"), Type: "text/xml", Description: "The tree from the hash to the root", Content: XML(c.Branch)})
 	if len(c.OTS) > 0 {
 		d.Attach(pdf.File{Name: hash + ".ots", Type: "application/octet-stream", Description: "OpenTimestamps proof", Content: c.OTS})
@@ -85,7 +90,7 @@ func (c Certificate) PDF() ([]byte, error) {
 	d.SetMargins(margin, margin, margin)
 	d.SetCellMargin(0)
 	d.SetAutoPageBreak(false, 0)
-	d.statement()
+	d.statement(code)
 	d.proof()
 	d.verification()
 	b, err := d.Bytes()
@@ -95,7 +100,7 @@ func (c Certificate) PDF() ([]byte, error) {
 	return b, nil
 }
 
-// Address is where the certificate's hash is shown.
+// address is where the certificate's hash is shown.
 func (d *document) address() string { return d.c.Service + "/s/" + d.hash }
 
 // begin begins a page, with its title in one line.
@@ -129,7 +134,7 @@ func (d *document) warning() {
 }
 
 // statement is the first page: what was timestamped, when, and where that stands.
-func (d *document) statement() {
+func (d *document) statement(code qr.Matrix) {
 	d.AddPage()
 	d.seal(pageWidth-margin-16, margin+20)
 	d.SetXY(margin, margin+4)
@@ -143,7 +148,7 @@ func (d *document) statement() {
 	d.Ln(3)
 	d.warning()
 	d.when()
-	footer := d.footer()
+	footer := d.footer(code)
 	// The hashes have their place, and the comment the room that is left.
 	const hashes = 3 * (labelStep + valueStep)
 	d.comment(footer - hashes - 10 - d.GetY())
@@ -217,26 +222,32 @@ func (d *document) value(label, text string) {
 }
 
 // footer is at the end of the first page, and returns where it begins.
-func (d *document) footer() float64 {
+func (d *document) footer(code qr.Matrix) float64 {
+	const height, square = 30.0, 30.0
+	const width = textWidth - square
 	x, y := d.GetXY()
-	top := pageHeight - margin - 25
+	top := pageHeight - margin - height
 	d.Draw(pdf.Rule, 0.3)
 	d.Line(margin, top, pageWidth-margin, top)
-	d.SetXY(margin, top+4)
+	// The code's border is white: the code itself ends where the line does.
+	d.QR(code, pageWidth-margin-square+2.4, top+2, square)
+	d.LinkString(pageWidth-margin-square, top+2, square, square, d.address())
+	d.SetXY(margin, top+5)
 	d.Use(pdf.Regular, bodySize, pdf.Ink)
-	d.CellFormat(textWidth, 5, "Verify this timestamp", "", 1, "L", false, 0, "")
-	d.Use(pdf.Regular, 9, pdf.Soft)
-	if w := d.GetStringWidth(d.address()); w > textWidth {
-		d.SetFontSize(9 * textWidth / w)
+	d.CellFormat(width, 5, "Verify this timestamp", "", 1, "L", false, 0, "")
+	const size = 8.5
+	d.Use(pdf.Regular, size, pdf.Soft)
+	if w := d.GetStringWidth(d.address()); w > width {
+		d.SetFontSize(size * width / w)
 	}
-	d.CellFormat(textWidth, 5, d.address(), "", 1, "L", false, 0, d.address())
+	d.CellFormat(width, 5, d.address(), "", 1, "L", false, 0, d.address())
 	d.Ln(2)
 	d.Use(pdf.Regular, 9, pdf.Soft)
 	text := "This certificate is valid only together with the original file, and by the open procedure that the next pages describe. The proof is attached to it as XML"
 	if len(d.c.OTS) > 0 {
 		text += ", and as an OpenTimestamps file"
 	}
-	d.MultiCell(textWidth, pdf.LineStep, text+".", "", "L", false)
+	d.MultiCell(width, pdf.LineStep, text+".", "", "L", false)
 	d.SetXY(x, y)
 	return top
 }
@@ -346,7 +357,7 @@ func (c Certificate) notes() []string {
 		notes[0] += " The comment is what the submitter wrote; nobody checked it."
 	}
 	if len(c.OTS) > 0 {
-		notes = append(notes, "The attached file "+hex.EncodeToString(c.Submitted.Hash[:])+".ots is a proof of the same hash in the open format of OpenTimestamps, for any of its clients: ots verify -f FILE PROOF. It leads to the blockchain by another transaction, so that it may show another time.")
+		notes = append(notes, "The attached file "+hex.EncodeToString(c.Submitted.Hash[:])+".ots is a proof of the same hash in the open format of OpenTimestamps, for any of its clients: ots verify -f FILE PROOF. If it is not complete yet, ots upgrade PROOF completes it. It leads to Bitcoin by another transaction, so that it may show another time.")
 	}
 	return notes
 }

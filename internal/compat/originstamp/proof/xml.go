@@ -4,8 +4,6 @@
 package proof
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -14,8 +12,9 @@ import (
 
 // node is one of the tree on the way from the root to the proven hash, or beside it. Only on the way are there children.
 type node struct {
-	name, value, kind string
-	left, right       *node
+	name, kind  string
+	value       [32]byte
+	left, right *node
 }
 
 // The types of nodes.
@@ -25,14 +24,14 @@ const (
 	kindHash = "hash"
 )
 
-// tree is the branch from the root down. A parent is the SHA-256 of its children's 128 hexadecimal digits.
+// tree is the branch from the root down.
 //
 // A node that is joined with itself is expanded on the right: a verifier that finds nodes by their value takes the last
 // one of a value, and needs its children. For the same reason both are hashes if they are leaves.
 func tree(b seed.Branch) *node {
-	at := &node{value: hex.EncodeToString(b.Hash[:]), kind: kindHash}
+	at := &node{value: b.Hash, kind: kindHash}
 	for _, step := range b.Steps {
-		beside := &node{value: hex.EncodeToString(step.Sibling[:]), kind: kindMesh}
+		beside := &node{value: step.Sibling, kind: kindMesh}
 		twice := beside.value == at.value
 		if twice && at.kind == kindHash {
 			beside.kind = kindHash
@@ -42,8 +41,7 @@ func tree(b seed.Branch) *node {
 			parent.left, parent.right = beside, at
 		}
 		parent.left.name, parent.right.name = "left", "right"
-		sum := sha256.Sum256([]byte(parent.left.value + parent.right.value))
-		parent.value = hex.EncodeToString(sum[:])
+		parent.value = seed.Parent(parent.left.value, parent.right.value)
 		at = parent
 	}
 	at.name, at.kind = "node", kindKey
@@ -56,7 +54,7 @@ func XML(b seed.Branch) []byte {
 	out.WriteString(`<?xml version="1.0" encoding="UTF-8" standalone="yes"?>`)
 	var write func(n *node)
 	write = func(n *node) {
-		fmt.Fprintf(&out, `<%s value="%s" type="%s"`, n.name, n.value, n.kind)
+		fmt.Fprintf(&out, `<%s value="%x" type="%s"`, n.name, n.value, n.kind)
 		if n.left == nil {
 			out.WriteString("/>")
 			return
@@ -76,7 +74,7 @@ func printed(b seed.Branch) []string {
 	lines := []string{`<?xml version="1.0" encoding="UTF-8"?>`}
 	var write func(n *node, indent string)
 	write = func(n *node, indent string) {
-		line := fmt.Sprintf(`%s<%s type="%s" value="%s"`, indent, n.name, n.kind, n.value)
+		line := fmt.Sprintf(`%s<%s type="%s" value="%x"`, indent, n.name, n.kind, n.value)
 		if n.left == nil {
 			lines = append(lines, line+"/>")
 			return
