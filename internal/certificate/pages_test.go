@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
@@ -16,6 +17,7 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -170,6 +172,15 @@ func TestPublic(t *testing.T) {
 		if picture.body != string(pngBytes) || picture.header.Get("Content-Type") != "image/png" || picture.header.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || picture.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("the thumbnail: %v", picture.header)
 		}
+
+		// A hash that came without a file's name has none on its certificate.
+		made, err := r.db.AppendStamps(t.Context(), r.now, []account.Create{{Account: r.a.ID, Quota: 1000, Items: []account.Item{{SHA256: [32]byte{1}, Submission: new(seed.Submission)}}}})
+		if err != nil || made[0].Err != nil {
+			t.Fatal(err, made)
+		}
+		submitted := made[0].Stamps[0]
+		r.publish(submitted, nil)
+		r.contains("a submitted hash", r.get(200, "/cert/"+submitted.Certificate).body, hex.EncodeToString(submitted.SHA256[:]), "-<dt>File", "-bytes)")
 
 		// What is unchanged is not sent again.
 		tag := page.header.Get("ETag")
