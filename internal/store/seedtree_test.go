@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/seed"
 )
 
@@ -235,5 +237,135 @@ func BenchmarkSeed(b *testing.B) {
 			b.ReportMetric(float64(memory)/1e6, "MB")
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(hashed/n), "proof/hash")
 		})
+	}
+}
+
+// BenchmarkSubmissions compares requests of 100 hashes that are submitted with such of 100 stamps, in turn.
+func BenchmarkSubmissions(b *testing.B) {
+	for name, place := range places {
+		b.Run(name, func(b *testing.B) {
+			db := openAt(b, place(b), Options{})
+			a, err := db.CreateAccount(b.Context(), epoch0, "a@example.org", "business")
+			if err != nil {
+				b.Fatal(err)
+			}
+			var took [2]time.Duration
+			n := 0
+			for b.Loop() {
+				for kind := range took {
+					create := account.Create{Account: a.ID, Quota: 1 << 40, Currencies: bothCurrencies}
+					for range 100 {
+						n++
+						i := item(n)
+						if kind == 1 {
+							i.Submission = &seed.Submission{Comment: "build 17"}
+						}
+						create.Items = append(create.Items, i)
+					}
+					began := time.Now()
+					r, err := db.AppendStamps(b.Context(), epoch0, []account.Create{create})
+					if took[kind] += time.Since(began); err != nil || r[0].Err != nil {
+						b.Fatal(err, r)
+					}
+				}
+			}
+			b.ReportMetric(float64(took[0])/float64(took[1]), "native/submitted")
+		})
+	}
+}
+
+// The failure table of submitting: each request either did not happen or happened and was reported as failed. The client sends
+// it again, to the same process or one that was started again, and pays once.
+func TestSubmitFailureTable(t *testing.T) {
+	lost := errors.New("I/O error")
+	faults := map[bool]func(*sql.Tx) error{
+		false: func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
+		true: func(t *sql.Tx) error {
+			if err := t.Commit(); err != nil {
+				return err
+			}
+			return lost
+		},
+	}
+	onEach(t, func(t *testing.T, open func(Options) *DB) {
+		db := open(Options{EpochEntries: 8})
+		a := newAccount(t, db, "a@example.org")
+		n := 0
+		for _, restart := range []bool{false, true} {
+			for _, period := range []int{0, 0, 1} { // in the open seed, and in one that opens
+				for happened, fault := range faults {
+					n++
+					page := seed.UUID(account.NewID())
+					create := submitting(a.ID, n, seed.Submission{Preprint: &page, Awaits: []seed.Await{hook("bitcoin", "https://a.test/")}})
+					now := epoch0.AddDate(0, 0, period*n)
+					db.commit = fault
+					if _, err := db.AppendStamps(t.Context(), now, []account.Create{create}); !errors.Is(err, lost) {
+						t.Fatal(err)
+					}
+					db.commit = (*sql.Tx).Commit
+					if restart {
+						db.Close()
+						db = open(Options{EpochEntries: 8})
+					}
+					r, err := db.AppendStamps(t.Context(), now, []account.Create{create})
+					if err != nil || r[0].Err != nil || r[0].Fresh[0] == happened || r[0].Submitted[0].Number != int64(n) {
+						t.Fatalf("hash %d, happened %v: %v, %+v", n, happened, err, r)
+					}
+					if s, err := db.PreprintOf(t.Context(), page); err != nil || s.Hash != tip(n) {
+						t.Fatalf("hash %d: its page: %v", n, err)
+					}
+					if _, err := db.AwaitState(t.Context(), a.ID, tip(n), hook("bitcoin", "https://a.test/")); err != nil {
+						t.Fatalf("hash %d: what is awaited: %v", n, err)
+					}
+					if count, err := db.CountStamps(t.Context(), a.ID, nil); err != nil || count != int64(n) {
+						t.Fatalf("%d stamps of %d hashes: %v", count, n, err)
+					}
+					checkSeedsWhole(t, db)
+				}
+			}
+		}
+		recompute(t, db)
+	})
+}
+
+// An account has so many addresses and no more; those that it has go on.
+func TestAddressesAreBounded(t *testing.T) {
+	ctx := t.Context()
+	db := engines["sqlite"](t)(Options{})
+	a, b := newAccount(t, db, "a@example.org"), newAccount(t, db, "b@example.org")
+	own := hook("bitcoin", "https://a.test/own")
+	r, err := db.AppendStamps(ctx, epoch0, []account.Create{submitting(a.ID, 1, seed.Submission{Awaits: []seed.Await{own}})})
+	if err != nil || r[0].Err != nil {
+		t.Fatal(err, r)
+	}
+	if err := db.update(ctx, func(tx tx) error {
+		_, err := tx.exec(ctx, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
+			INSERT INTO endpoint (uid, account, channel, address, kinds, secret, old_secret, old_until, state, created, slow, next, failures, failing)
+			SELECT randomblob(16), $1, 'seed_hook', 'x' || i, 0, zeroblob(0), zeroblob(0), 0, 0, 0, 0, 0, 0, 0 FROM n`, a.ID, maxAddresses-2)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	other := hook("bitcoin", "https://a.test/other")
+	r, err = db.AppendStamps(ctx, epoch0, []account.Create{
+		submitting(a.ID, 2, seed.Submission{Awaits: []seed.Await{other, own, other}}),
+		submitting(a.ID, 3, seed.Submission{Awaits: []seed.Await{hook("bitcoin", "https://a.test/more")}}),
+		submitting(a.ID, 4, seed.Submission{Awaits: []seed.Await{own, other}}),
+		submitting(b.ID, 5, seed.Submission{Awaits: []seed.Await{other}}),
+	})
+	if err != nil || r[0].Err != nil || !errors.Is(r[1].Err, notify.ErrLimit) || r[2].Err != nil || r[3].Err != nil {
+		t.Errorf("%v, %+v", err, r)
+	}
+	if err := db.AwaitSeed(ctx, epoch0, a.ID, tip(1), other); err != nil {
+		t.Errorf("one that it has: %v", err)
+	}
+	if err := db.AwaitSeed(ctx, epoch0, a.ID, tip(1), hook("bitcoin", "https://a.test/more")); !errors.Is(err, notify.ErrLimit) {
+		t.Errorf("one too many: %v", err)
+	}
+	if forgotten, err := db.ForgetNotices(ctx, epoch0, 1<<20); err != nil || forgotten < maxAddresses-2 {
+		t.Errorf("forgotten %d: %v", forgotten, err)
+	}
+	if err := db.AwaitSeed(ctx, epoch0, a.ID, tip(1), hook("bitcoin", "https://a.test/more")); err != nil {
+		t.Errorf("after that: %v", err)
 	}
 }
