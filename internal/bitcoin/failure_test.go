@@ -170,7 +170,7 @@ func (r *rig) covered() {
 	}
 }
 
-var failuresStep = flag.Int("failures.step", 4, "TestFailureTable lets one in so many ConnectBlocks fail, which most of a life is made of")
+var failuresStep = flag.Int("failures.step", 5, "TestFailureTable lets one in so many ConnectBlocks fail, which most of a life is made of")
 
 // Every write of the store that did not happen, or happened and was reported as failed, with and
 // without a restart after it in turn: nothing is lost, paid for twice or false.
