@@ -10,6 +10,8 @@ import (
 
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/bitcoin"
+	"github.com/datestone/datestone/internal/seed"
+	"github.com/datestone/datestone/internal/testseed"
 )
 
 // What waits of seeds, and what they cost, is in the metrics, on the status page and in the wallet.
@@ -49,4 +51,36 @@ func TestSeedsAreShown(t *testing.T) {
 	if d := cmp.Diff(&WalletSeeds{Waiting: 3, FeesDay: 1234, FeesWeek: 2345, Message: "Because."}, wallets[0].Seeds); d != "" || wallets[0].FeesDay != 5000 {
 		t.Errorf("the wallet's seeds (-want +got):\n%s", d)
 	}
+}
+
+// A seed goes out beside the log, paid by a coin that the log has not taken, and becomes final.
+func TestSeedsGoOut(t *testing.T) {
+	t.Parallel()
+	dev, stop := runDev(t, t.TempDir())
+	defer stop()
+	status := func() anchor.Status {
+		all, err := dev.db.Targets(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		return all[0]
+	}
+	until(t, "the wallet is funded", func() bool { return status().Balance > 0 })
+	if _, err := dev.chain.Faucet(status().Address, fundWith); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is funded twice", func() bool { return status().Balance > fundWith })
+	made := testseed.Make(t, dev.db, time.Now(), bitcoinName, 5)
+	var state seed.State
+	until(t, "the seed is final", func() bool {
+		var err error
+		if state, err = dev.db.SeedState(t.Context(), made.UID); err != nil {
+			t.Fatal(err)
+		}
+		return state.Status == seed.Final
+	})
+	if a := state.Attestation; a.Head != made.Head() || a.Ref != state.Ref || a.Depth() < 6 {
+		t.Errorf("the seed's attestation is %+v", a)
+	}
+	until(t, "nothing waits", func() bool { s := status().Seeds; return s == nil || s.Queued == 0 && len(s.Waiting) == 0 })
 }
