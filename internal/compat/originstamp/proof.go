@@ -71,7 +71,8 @@ func (s *Server) parseDocument(r *http.Request) (d document, err error) {
 	return d, nil
 }
 
-// file makes a document. Its bytes are the same each time, while the seed stays in its block.
+// file makes a document. The tree is the same each time, while the seed stays in its block; a certificate has the ordinary
+// proof in it, which gets complete at its own time.
 func (s *Server) file(ctx context.Context, d document) ([]byte, error) {
 	sub, err := s.config.Store.Submitted(ctx, d.hash)
 	if err != nil {
