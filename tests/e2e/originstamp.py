@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 import xml.etree.ElementTree
 
 URL, KEY, NODE = sys.argv[1:]
@@ -237,6 +238,7 @@ def main():
     same(len(file), link["file_size_bytes"], "the size")
     check(file.startswith(b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?><node value="'), file[:100])
     same(ask("POST", "/v3/timestamp/proof", want, raw=True)[0], file, "the older request's file")
+    proof = file
     tree = xml.etree.ElementTree.fromstring(file)
     same([tree.tag, tree.get("type"), root(tree)], ["node", "key", state["private_key"]], "the root")
     check(hash_string in [e.get("value") for e in tree.iter() if e.get("type") == "hash"], "the hash is not in its proof")
@@ -258,6 +260,19 @@ def main():
     wait("the webhook's success is known", lambda: good("POST", "/v3/webhook/information", triple)["success"])
     done = good("POST", "/v3/webhook/information", triple)
     check(done["executed"] and done["tries"] >= 1, "information says", done)
+
+    # What everybody may see, without a key.
+    page, fields = ask("GET", "/s/" + hash_string, key=None, raw=True)
+    check(fields["Content-Type"].startswith("text/html"), "the page is", fields["Content-Type"])
+    for text in [hash_string, state["private_key"], state["transaction"], "Bitcoin: Tamper-proof", "build 17 &lt;ü&gt;", "TEST NETWORK"]:
+        check(text in page.decode(), "the page has not", text)
+    same(ask("GET", f"/s/{hash_string}/0.xml", key=None, raw=True)[0], proof, "the public proof")
+    check(ask("GET", f"/s/{hash_string}/0.pdf", key=None, raw=True)[0].startswith(b"%PDF-"), "the public certificate is none")
+    check(b"Nothing has been submitted here yet" in ask("GET", "/u/" + str(uuid.uuid4()), key=None, raw=True)[0], "a page to print is not there")
+    found = json.loads(ask("GET", "/api/v1/public/comments?q=BUILD+17", key=None, raw=True)[0])
+    same([c for c in found["data"] if c["hash_string"] == hash_string], [{
+        "hash_string": hash_string, "date_created": made["date_created"], "comment": "build 17 <ü>", "url": f"{URL}/s/{hash_string}",
+    }], "the comments that are found")
 
 
 main()

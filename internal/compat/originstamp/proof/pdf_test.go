@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,22 +77,19 @@ func between(t *testing.T, text, before, after string) string {
 // proof that they find is valid.
 func TestScraped(t *testing.T) {
 	t.Parallel()
-	comments := map[string]string{
-		"":                           "",
-		"Build 17 of the manual":     "Comment Build 17 of the manual Hash:",
-		strings.Repeat("長い注釈", 64):   strings.Repeat("長い注釈", 64),
-		strings.Repeat("😀", 256):     strings.Repeat("[U+1F600]", 256),
-		strings.Repeat("سلام ", 51):  "Comment",
-		"\u202eevil <b>\n\x00</b> &": "[U+202E]evil <b>[U+000A][U+0000]</b> &",
-	}
-	depth := 1
-	for comment, want := range comments {
-		c := certificate(deep(depth), comment)
-		depth += 5
-		if c.TestNetwork = depth%2 == 0; c.TestNetwork {
-			c.Branch = aion(t)
-			c.Submitted.Hash = c.Branch.Hash
-		}
+	for i, test := range []struct {
+		comment, want string
+		levels        int // of the tree
+	}{
+		{"", "", 1},
+		{"Build 17 of the manual", "Comment Build 17 of the manual Hash:", 20},
+		{strings.Repeat("長い注釈", 64), strings.Repeat("長い注釈", 64), 14},
+		{strings.Repeat("\U0010fffd", 256), strings.Repeat("[U+10FFFD]", 256), 26},
+		{strings.Repeat("سلام ", 51), "Comment", 7},
+		{"\u202eevil <b>\n\x00</b> &", "[U+202E]evil <b>[U+000A][U+0000]</b> &", 2},
+	} {
+		c := certificate(deep(test.levels), test.comment)
+		c.TestNetwork = i%2 == 1
 		file, err := c.PDF()
 		if err != nil {
 			t.Fatal(err)
@@ -115,14 +113,40 @@ func TestScraped(t *testing.T) {
 			t.Errorf("%s\n%s", got, proof)
 		}
 		page, _, _ := strings.Cut(text, "\f")
-		if joined := strings.Join(strings.Fields(page), ""); !strings.Contains(joined, strings.Join(strings.Fields(want), "")) {
-			t.Errorf("%q is not in %s", want, page)
+		if joined := strings.Join(strings.Fields(page), ""); !strings.Contains(joined, strings.Join(strings.Fields(test.want), "")) {
+			t.Errorf("%q is not in %s", test.want, page)
 		}
 		if got := strings.Contains(page, "TEST NETWORK"); got != c.TestNetwork {
 			t.Errorf("test network: %v", got)
 		}
 		if !strings.Contains(page, "May-01-2026 12:07:36 UTC") || !strings.Contains(page, "This timestamp was created with Bitcoin") {
 			t.Error(page)
+		}
+		inside(t, file)
+	}
+}
+
+var word = regexp.MustCompile(`<word xMin="([0-9.-]+)" yMin="([0-9.-]+)" xMax="([0-9.-]+)" yMax="([0-9.-]+)">(.*)</word>`)
+
+// inside fails the test when a word stands in the margin.
+func inside(t *testing.T, file []byte) {
+	t.Helper()
+	const point = 72 / 25.4 // of a millimetre
+	words := word.FindAllStringSubmatch(reads(t, file, "pdftotext", "-bbox", "PDF", "-"), -1)
+	if len(words) < 100 {
+		t.Fatalf("%d words", len(words))
+	}
+	for _, w := range words {
+		var at [4]float64
+		for i := range at {
+			var err error
+			if at[i], err = strconv.ParseFloat(w[i+1], 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const slack = 2.0
+		if at[0] < margin*point-slack || at[1] < margin*point-slack || at[2] > (pageWidth-margin)*point+slack || at[3] > (pageHeight-margin)*point+slack {
+			t.Errorf("%q stands at %v", w[5], at)
 		}
 	}
 }

@@ -118,11 +118,11 @@ func verify(t *testing.T, b seed.Branch, proof []byte) string {
 const valid = "valid\nvalid\nvalid\n"
 
 // TestVerifiers: verifiers in another language, that read by three different rules, take each proof, and none that was
-// changed. In trees of 1, 3, 5, 6 and 7 leaves nodes of each level are joined with themselves.
+// changed. In trees of 1, 3, 6 and 7 leaves nodes of each level are joined with themselves.
 func TestVerifiers(t *testing.T) {
 	t.Parallel()
 	branches := []seed.Branch{aion(t)}
-	for _, n := range []int{1, 2, 3, 5, 6, 7} {
+	for _, n := range []int{1, 3, 6, 7} {
 		leaves := letters(n)
 		slices.SortFunc(leaves, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 		branches = append(branches, branch(t, leaves, leaves[0]), branch(t, leaves, leaves[n-1]))
