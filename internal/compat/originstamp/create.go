@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/seed"
 )
 
@@ -106,7 +107,7 @@ func (s *Server) submit(r *http.Request, c *caller, items []account.Item) ([]mad
 		if err := s.describe(r, results, kept, c.v4); err != nil {
 			return nil, refused(err)
 		}
-	case errors.Is(err, account.ErrQuota) || errors.Is(err, seed.ErrPreprint):
+	case errors.Is(err, account.ErrQuota), errors.Is(err, seed.ErrPreprint), errors.Is(err, notify.ErrLimit):
 		for i := range items {
 			if len(items) > 1 {
 				kept, err = s.keep(r, c, items[i:i+1])

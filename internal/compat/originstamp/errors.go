@@ -8,6 +8,7 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/httpkit"
+	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -137,6 +138,8 @@ func refused(err error) error {
 		return failure(CodeQuota, "The limit of timestamps of this month is exceeded.")
 	case errors.Is(err, seed.ErrPreprint):
 		return failure(CodeURLTaken, "url is in use: by another account, or for another hash. Make a new UUID.")
+	case errors.Is(err, notify.ErrLimit):
+		return failure(CodeNotification, "The account is to be told at as many addresses as it may. Try again once some were told.")
 	case errors.Is(err, calendar.ErrUnavailable), errors.Is(err, account.ErrInProgress), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return because(err, CodeBusy, "The service cannot answer now. Try again.", "Retry-After", "1")
 	}

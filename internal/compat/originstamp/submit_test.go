@@ -1,6 +1,7 @@
 package originstamp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/datestone/datestone/internal/account"
+	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/seed"
 )
 
@@ -148,6 +150,29 @@ func TestBulk(t *testing.T) {
 		t.Errorf("a quota of 2 used %d", used)
 	}
 	r.bad(CodeKey, "POST", "/v4/timestamp/bulk/create", "x", `{"timestamps":[`+element(500)+`]}`)
+}
+
+// full is a keeper of an account that is to be told at as many addresses as it may.
+type full struct{ Keeper }
+
+func (f full) Create(ctx context.Context, c account.Create) (account.Created, error) {
+	for _, item := range c.Items {
+		if len(item.Submission.Awaits) > 0 {
+			return account.Created{}, notify.ErrLimit
+		}
+	}
+	return f.Keeper.Create(ctx, c)
+}
+
+func TestTooManyAddresses(t *testing.T) {
+	r := newRig(t)
+	r.config.Keeper = full{r.config.Keeper}
+	r.allow()
+	told := `{"hash":"` + hashOf(1) + `","notifications":[{"currency":0,"notification_type":0,"target":"ops@example.org"}]}`
+	r.bad(CodeNotification, "POST", "/v4/timestamp/create", r.aKey, told)
+	if got := r.bulk(r.aKey, `{"hash":"`+hashOf(2)+`"}`, told, `{"hash":"`+hashOf(3)+`"}`); fmt.Sprint(got) != "[true 3103 true]" {
+		t.Errorf("bulk: %v", got)
+	}
 }
 
 func TestUsage(t *testing.T) {

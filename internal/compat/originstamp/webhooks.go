@@ -42,10 +42,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, c *caller) err
 	if err != nil {
 		return err
 	}
-	err = s.config.Store.AwaitSeed(r.Context(), c.now, c.account.ID, hash, a)
-	if errors.Is(err, notify.ErrLimit) {
-		return failure(CodeNotification, "The account awaits as much of this hash as it may.")
-	} else if err != nil {
+	if err := s.config.Store.AwaitSeed(r.Context(), c.now, c.account.ID, hash, a); err != nil {
 		return errSubmitted(err)
 	}
 	return answer(w, r, http.StatusOK, void{})
