@@ -155,7 +155,9 @@ def main():
     bad("GET", "/v4/timestamp/" + hash_string, 3301)
     request = {
         "hash": hash_string.upper(), "comment": "build 17 <ü>",
-        "notifications": [{"currency": 0, "notification_type": 1, "target": hook}],
+        "notifications": [
+            {"currency": 0, "notification_type": 1, "target": hook}, {"currency": 0, "notification_type": 0, "target": "ops@example.org"},
+        ],
     }
     made = good("POST", "/v4/timestamp/create", request)
     same([made["created"], made["comment"], made["hash_string"]], [True, "build 17 <ü>", hash_string], "what was created")

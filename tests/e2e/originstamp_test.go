@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	netmail "net/mail"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,8 +20,21 @@ import (
 func TestOriginStamp(t *testing.T) {
 	t.Parallel()
 	c, _ := devChain(t)
-	hook := testnode.FreePort(t)
-	s := serve(t, &c.rpc, fmt.Sprintf("egress_allow = [\"127.0.0.1:%d\"]\n[originstamp]\nenabled = true\nbitcoin_period = \"4s\"\n[plans.business]\nquota = 1000\napi = true\nrequests = 100000\n", hook), "")
+	office, hook := newPostOffice(t), testnode.FreePort(t)
+	s := serve(t, &c.rpc, fmt.Sprintf(`
+smtp_address = %q
+smtp_tls = "implicit"
+smtp_ca = %q
+mail_from = "stamps@example.org"
+egress_allow = ["127.0.0.1:%d"]
+[originstamp]
+enabled = true
+bitcoin_period = "4s"
+[plans.business]
+quota = 1000
+api = true
+requests = 100000
+`, office.address, office.ca, hook), "")
 	c.funded(t, s)
 	_, key, _, _ := s.owner(t, "owner@example.org", "business")
 	node, err := url.Parse(c.rpc.URL)
@@ -41,6 +57,25 @@ func TestOriginStamp(t *testing.T) {
 		t.Fatalf("the client: %v\n%s\nthe service:\n%s", process.Err(), process.Tail(), s.Tail())
 	}
 	t.Logf("%s", process.Tail())
+	select {
+	case l := <-office.letters:
+		m, err := netmail.ReadMessage(bytes.NewReader(l.content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var attached []string
+		err = parts(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), "", m.Body, func(kind, name string, content []byte) {
+			attached = append(attached, name)
+			if strings.HasSuffix(name, ".xml") && !bytes.HasPrefix(content, []byte("<?xml")) {
+				t.Errorf("%s is %.100q", name, content)
+			}
+		})
+		if names := strings.Join(attached, " "); err != nil || l.to != "ops@example.org" || !strings.Contains(names, ".xml") || !strings.Contains(names, ".ots") {
+			t.Errorf("the e-mail to %s has %q, %v", l.to, attached, err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("no e-mail came")
+	}
 	if err := s.Terminate(t, 30*time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, c *caller) err
 		return err
 	}
 	if err := s.config.Store.AwaitSeed(r.Context(), c.now, c.account.ID, hash, a); err != nil {
-		return errSubmitted(err)
+		return unknown(err, CodeHashUnknown, "This hash was not submitted in this currency.")
 	}
 	return answer(w, r, http.StatusOK, void{})
 }
