@@ -1,11 +1,9 @@
 package seed
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/datestone/datestone/internal/logtree"
@@ -50,20 +48,12 @@ type Options struct {
 // Loop closes seeds whose period has ended and makes their trees. One loop may run at a time. Whatever step it was stopped
 // in, it goes on after the tiles that are there.
 type Loop struct {
-	store    Store
-	o        Options
-	sorted   int // leaves that are in memory at a time
-	together int // tiles of one transaction
+	store   Store
+	builder builder
+	o       Options
 }
 
-const (
-	// sortedLeaves bounds the memory: twice as many hashes of 32 bytes. A larger seed is read once for each part.
-	sortedLeaves = 1 << 20
-	// tilesTogether bounds one transaction, for which appends to a file wait.
-	tilesTogether = 16
-	hashesAtOnce  = 20_000
-	seedsAtOnce   = 10
-)
+const seedsAtOnce = 10
 
 // New makes a loop. It starts nothing.
 func New(store Store, o Options) *Loop {
@@ -79,7 +69,7 @@ func New(store Store, o Options) *Loop {
 	if o.Lost == nil {
 		o.Lost = func(error) bool { return false }
 	}
-	return &Loop{store: store, o: o, sorted: sortedLeaves, together: tilesTogether}
+	return &Loop{store: store, builder: newBuilder(store.SubmittedHashes), o: o}
 }
 
 // Announce has nothing to say before the loop runs.
@@ -140,8 +130,6 @@ func (l *Loop) makeTree(ctx context.Context, s Seed) (root [32]byte, err error) 
 	if err != nil {
 		return root, err
 	}
-	count := s.Before - s.First
-	whole := int((count + TileLeaves - 1) / TileLeaves)
 	var last *[32]byte // leaf of the tiles that there are
 	if n := len(nodes); n > 0 {
 		tile, err := l.store.SeedTile(ctx, s.Number, n-1)
@@ -150,67 +138,15 @@ func (l *Loop) makeTree(ctx context.Context, s Seed) (root [32]byte, err error) 
 		}
 		last = &tile.Leaves[len(tile.Leaves)-1]
 	}
-	for len(nodes) < whole {
-		left := int(count - int64(len(nodes))*TileLeaves)
-		leaves, err := l.next(ctx, s, last, min(l.sorted, left))
-		if err != nil {
-			return root, err
-		}
-		for part := range slices.Chunk(leaves, l.together*TileLeaves) {
-			var tiles []Tile
-			var made [][32]byte
-			for run := range slices.Chunk(part, TileLeaves) {
-				tiles = append(tiles, Tile{Index: len(nodes) + len(tiles), Leaves: run})
-				made = append(made, tiles[len(tiles)-1].Node(whole == 1))
-			}
-			if err := l.store.AddSeedTiles(ctx, s.Number, tiles, made); err != nil {
-				return root, err
-			}
-			nodes = append(nodes, made...)
-		}
-		last = &leaves[len(leaves)-1]
+	err = l.builder.tiles(ctx, s, len(nodes), last, func(tiles []Tile, made [][32]byte) error {
+		nodes = append(nodes, made...)
+		return l.store.AddSeedTiles(ctx, s.Number, tiles, made)
+	})
+	if err != nil {
+		return root, err
 	}
-	if len(nodes) != whole {
-		return root, fmt.Errorf("%d tiles for %d hashes: %w", len(nodes), count, logtree.ErrInconsistent)
+	if want := s.tiles(); len(nodes) != want {
+		return root, fmt.Errorf("it has %d tiles and should have %d: %w", len(nodes), want, logtree.ErrInconsistent)
 	}
 	return Root(nodes), nil
-}
-
-func compare(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }
-
-// next are the n smallest hashes of a seed above one, or of all, in ascending order. It has at most twice as many in memory.
-func (l *Loop) next(ctx context.Context, s Seed, above *[32]byte, n int) ([][32]byte, error) {
-	found := make([][32]byte, 0, min(2*n, int(s.Before-s.First)))
-	var below *[32]byte // n are smaller
-	settle := func() {
-		slices.SortFunc(found, compare)
-		if len(found) > n {
-			found = found[:n]
-			largest := found[n-1]
-			below = &largest
-		}
-	}
-	for first := s.First; first < s.Before; first += hashesAtOnce {
-		part, err := l.store.SubmittedHashes(ctx, first, s.Before, hashesAtOnce)
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range part {
-			if above != nil && compare(h, *above) <= 0 || below != nil && compare(h, *below) >= 0 {
-				continue
-			}
-			if len(found) == 2*n {
-				settle()
-				if compare(h, *below) >= 0 {
-					continue
-				}
-			}
-			found = append(found, h)
-		}
-	}
-	settle()
-	if len(found) != n {
-		return nil, fmt.Errorf("%d hashes where %d are: %w", len(found), n, logtree.ErrInconsistent)
-	}
-	return found, nil
 }

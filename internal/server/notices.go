@@ -325,7 +325,7 @@ func (a *Accounts) ListNotices(ctx context.Context, n Notices, limit int) ([]Del
 			ID: d.Notice.UID.String(), Account: d.Notice.Account, Endpoint: endpoints[d.Endpoint].String(), Event: eventOf(d.Notice.Kind),
 			Target: d.Notice.Target, State: d.State.String(), Tries: d.Tries, Status: d.Status, Error: d.Error, Due: d.Due,
 		}
-		if d.Notice.Kind != notify.Test && d.Notice.Kind != notify.Trouble {
+		if k := d.Notice.Kind; k != notify.Test && k != notify.Trouble && k != notify.Seeded {
 			shown.Stamp = d.Notice.Stamp.String()
 		}
 		if !d.Tried.IsZero() {

@@ -161,6 +161,7 @@ type owner struct {
 	keys      map[string]keyUse          // those of the requests that were used
 	stored    map[[32]byte]account.Stamp // those of the requests' digests that have a stamp
 	fresh     map[[32]byte]int           // digests of admitted stamps, by their index in admission.stamps
+	addresses int                        // it had, if any are new in submissions.addresses
 }
 
 // keyUse is an idempotency key that was used. existing has a byte for each item: 1 if its stamp was there before.

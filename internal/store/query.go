@@ -23,6 +23,7 @@ var hotTexts = []string{
 	selectHead, insertEntry, selectTips, insertTile, updateHead,
 	selectOwner, selectUsed, reserveKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed,
 	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertSigned,
+	selectSubmitted, insertSubmitted, newestSeed,
 }
 
 // update runs f in one writing transaction and commits it. When it returns nil the transaction is on

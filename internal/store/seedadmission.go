@@ -35,7 +35,7 @@ type submissions struct {
 	known     map[[32]byte]seed.Submitted  // those of the requests' hashes that were submitted before, or just now
 	preprints map[seed.UUID]preprint       // those of the requests that are in use, or are just now
 	newest    map[string]*seed.Seed        // by target; nil where there is none
-	addresses map[int64]map[seed.UUID]bool // by account: those that it awaits something at
+	addresses map[int64]map[seed.UUID]bool // by account: those that are new
 	fresh     []seed.Submitted
 	pages     []seed.UUID // new in preprints, in order
 	awaits    []await
@@ -145,45 +145,43 @@ func (a *admission) checkSubmissions(ctx context.Context, o *owner, c account.Cr
 	return a.checkAddresses(ctx, o, c)
 }
 
-// checkAddresses refuses a request after which the account would have too many addresses.
+// checkAddresses refuses a request after which the account would have too many addresses, and else counts its new ones.
 func (a *admission) checkAddresses(ctx context.Context, o *owner, c account.Create) error {
 	s := a.seeds
-	var asked []seed.Await
+	made := s.addresses[o.id]
+	fresh := make(map[seed.UUID]bool)
 	for _, item := range c.Items {
-		if item.Submission != nil && s.known[item.SHA256].Number == 0 {
-			asked = append(asked, item.Submission.Awaits...)
+		if item.Submission == nil || s.known[item.SHA256].Number > 0 {
+			continue
+		}
+		for _, w := range item.Submission.Awaits {
+			if uid := addressID(o.id, w); !made[uid] {
+				fresh[uid] = true
+			}
 		}
 	}
-	if len(asked) == 0 {
-		return nil
-	}
-	have, err := a.tx.countAddresses(ctx, o.id)
-	if err != nil {
-		return err
-	}
-	known := s.addresses[o.id]
-	fresh := make(map[seed.UUID]bool)
-	for _, w := range asked {
-		fresh[addressID(o.id, w)] = true
-	}
-	if have+len(known)+len(fresh) <= maxAddresses {
-		return nil
-	}
-	// Nearly too many: only now it matters which there are already.
 	ids := slices.Collect(maps.Keys(fresh))
-	err = a.tx.queryEach(ctx, `SELECT uid FROM endpoint WHERE uid = $1 AND state <> 2`, len(ids), func(i int) []any { return []any{ids[i][:]} }, func(row row) error {
+	err := a.tx.queryEach(ctx, `SELECT uid FROM endpoint WHERE uid = $1 AND state <> 2`, len(ids), func(i int) []any { return []any{ids[i][:]} }, func(row row) error {
 		var uid []byte
 		err := row.Scan(&uid)
-		if len(uid) == 16 {
-			delete(fresh, seed.UUID(uid))
-		}
+		delete(fresh, seed.UUID(uid))
 		return err
 	})
-	maps.DeleteFunc(fresh, func(uid seed.UUID, _ bool) bool { return known[uid] })
-	if err == nil && have+len(known)+len(fresh) > maxAddresses {
-		err = notify.ErrLimit
+	if err != nil || len(fresh) == 0 {
+		return err
 	}
-	return err
+	if made == nil {
+		made = make(map[seed.UUID]bool)
+		s.addresses[o.id] = made
+		if o.addresses, err = a.tx.countAddresses(ctx, o.id); err != nil {
+			return err
+		}
+	}
+	if o.addresses+len(made)+len(fresh) > maxAddresses {
+		return notify.ErrLimit
+	}
+	maps.Copy(made, fresh)
+	return nil
 }
 
 // submit submits the items of a request that has its stamps, and says what became of each.
@@ -207,10 +205,6 @@ func (a *admission) submit(o *owner, c account.Create, created *account.Created)
 			}
 			for _, w := range item.Submission.Awaits {
 				s.awaits = append(s.awaits, await{w, o.id, s.last})
-				if s.addresses[o.id] == nil {
-					s.addresses[o.id] = make(map[seed.UUID]bool)
-				}
-				s.addresses[o.id][addressID(o.id, w)] = true
 			}
 		}
 		if uid := item.Submission.Preprint; uid != nil {
