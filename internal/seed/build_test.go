@@ -22,7 +22,7 @@ func (all numbered) hashes(_ context.Context, first, before int64, limit int) ([
 // However few leaves are in memory, and wherever it goes on, the tiles are the same.
 func TestBuildInParts(t *testing.T) {
 	t.Parallel()
-	const n = 7*TileLeaves + 300
+	const n = 3*TileLeaves + 300
 	all := make(numbered, n)
 	for i := range all {
 		all[i] = sha256.Sum256(fmt.Append(nil, i))
@@ -36,7 +36,7 @@ func TestBuildInParts(t *testing.T) {
 		"mixed":      func() { rand.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] }) },
 	} {
 		order()
-		for _, sorted := range []int{TileLeaves, 3 * TileLeaves, 1 << 20} {
+		for _, sorted := range []int{TileLeaves, 2 * TileLeaves, 1 << 20} {
 			for from := range s.tiles() {
 				var last *[32]byte
 				if from > 0 {

@@ -17,6 +17,8 @@ type memory struct {
 	tiles []Tile
 	nodes [][32]byte
 	fail  []error
+
+	closed time.Time
 }
 
 func (m *memory) write() error {
@@ -32,7 +34,7 @@ func (m *memory) EndSeeds(_ context.Context, now time.Time) (int64, error) {
 	if m.seed.Before > 0 || now.Before(m.seed.Closes) {
 		return 0, nil
 	}
-	m.seed.Before = int64(len(m.all)) + 1
+	m.seed.Before, m.closed = int64(len(m.all))+1, time.Now()
 	return 1, m.write()
 }
 
@@ -74,19 +76,16 @@ func TestLoop(t *testing.T) {
 		ended := make(chan error)
 		l := New(m, Options{Log: slog.New(slog.DiscardHandler), Lost: func(err error) bool { return errors.Is(err, lost) }})
 		go func() { ended <- l.Run(ctx) }()
-		time.Sleep(time.Hour - time.Second/2)
-		synctest.Wait()
-		if m.seed.Before != 0 {
-			t.Errorf("closed after %v", time.Since(began))
-		}
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if m.seed.Root != unhex(t, "9d6b564cf278381e1c0762a7925c2b3d540e33443797f3a5cc570b84f4e90d50") || len(m.tiles) != 1 || len(m.fail) != 0 {
-			t.Errorf("after its end: %+v with %d tiles", m.seed, len(m.tiles))
-		}
+		time.Sleep(time.Hour + 5*time.Second)
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("stopped: %v", err)
+		}
+		if at := m.closed.Sub(began); at < time.Hour || at > time.Hour+2*time.Second {
+			t.Errorf("closed after %v", at)
+		}
+		if m.seed.Root != unhex(t, "9d6b564cf278381e1c0762a7925c2b3d540e33443797f3a5cc570b84f4e90d50") || len(m.tiles) != 1 || len(m.fail) != 0 {
+			t.Errorf("after its end: %+v with %d tiles", m.seed, len(m.tiles))
 		}
 		m.seed.Before, m.fail = 0, []error{lost}
 		if err := l.Run(t.Context()); !errors.Is(err, lost) {

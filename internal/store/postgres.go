@@ -27,8 +27,11 @@ const (
 	//
 	// A statement_timeout would also end the wait for a synchronous standby, after which the server reports
 	// success: the time is bounded on our side.
+	//
+	// What the planner thinks of tables that are new to it makes it compile statements (jit) that run for a millisecond,
+	// for most of a second each time.
 	postgresSession = `SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '5s';
-		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'`
+		SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'; SET jit = off`
 )
 
 // IsPostgres says whether a database is an address of PostgreSQL and not a file.
