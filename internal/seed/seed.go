@@ -7,7 +7,10 @@ package seed
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/datestone/datestone/internal/logtree"
@@ -50,13 +53,35 @@ type Submission struct {
 	Awaits   []Await
 }
 
-// MaxComment is the longest comment, in characters.
-const MaxComment = 256
+const (
+	// MaxComment is the longest comment, in characters.
+	MaxComment = 256
+	// MaxAwaits is how many awaits a submission has at most.
+	MaxAwaits = 20
+	// MaxAddress is the longest address of an await, in bytes.
+	MaxAddress = 2048
+)
+
+// Check refuses what cannot be kept.
+func (s Submission) Check() error {
+	if len(s.Awaits) > MaxAwaits {
+		return fmt.Errorf("a submission has at most %d notifications", MaxAwaits)
+	}
+	for _, a := range s.Awaits {
+		if err := a.Check(); err != nil {
+			return err
+		}
+	}
+	return CheckComment(s.Comment)
+}
 
 // CheckComment refuses comments that cannot be kept.
 func CheckComment(comment string) error {
 	if !utf8.ValidString(comment) {
 		return errors.New("the comment is not UTF-8")
+	}
+	if strings.ContainsRune(comment, 0) {
+		return errors.New("the comment has a null character")
 	}
 	if utf8.RuneCountInString(comment) > MaxComment {
 		return errors.New("the comment has more than 256 characters")
@@ -69,6 +94,21 @@ type Await struct {
 	Target  string // of the currency
 	Channel string // notify.SeedHook or notify.SeedMail
 	Address string
+}
+
+// Check refuses what cannot be kept. Whether the address is good is not looked at.
+func (a Await) Check() error {
+	if a.Address == "" || len(a.Address) > MaxAddress || !utf8.ValidString(a.Address) || strings.ContainsFunc(a.Address, unicode.IsControl) {
+		return fmt.Errorf("the address of a notification must have 1 to %d bytes of text", MaxAddress)
+	}
+	return nil
+}
+
+// AwaitState is what became of an await.
+type AwaitState struct {
+	Executed bool // it was tried
+	Success  bool
+	Tries    int
 }
 
 // Submitted is a hash that was submitted. It is the same for everybody; whose it is, is never shown.
