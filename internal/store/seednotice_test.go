@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -326,9 +325,9 @@ func TestPrintedSeed(t *testing.T) {
 // The next walk goes on, and everybody is told once.
 func TestSeededFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := map[string]func(*sql.Tx) error{
-		"did not happen": func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		"happened but reported failure": func(t *sql.Tx) error {
+	faults := map[string]func(transaction) error{
+		"did not happen": func(t transaction) error { return errors.Join(lost, t.Rollback()) },
+		"happened but reported failure": func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -365,7 +364,7 @@ func TestSeededFailureTable(t *testing.T) {
 			c.seedBlock(address, heads[0])
 			c.block(nil)
 			commits := 0
-			db.commit = func(tx *sql.Tx) error {
+			db.commit = func(tx transaction) error {
 				if commits++; commits-1 == at {
 					return fault(tx)
 				}
@@ -375,7 +374,7 @@ func TestSeededFailureTable(t *testing.T) {
 			for err = nil; more && err == nil; {
 				more, err = db.Walk(t.Context(), epoch0)
 			}
-			db.commit = (*sql.Tx).Commit
+			db.commit = transaction.Commit
 			if finished = commits <= at; finished != (err == nil) || err != nil && !errors.Is(err, lost) {
 				t.Fatalf("%s, commit %d of %d: %v", name, at, commits, err)
 			}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,9 +59,9 @@ func newSeedLoop(db *DB) *seed.Loop {
 // killed right after. Whoever goes on makes the same tree.
 func TestSeedFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := map[string]func(*sql.Tx) error{
-		"did not happen": func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		"happened but reported failure": func(t *sql.Tx) error {
+	faults := map[string]func(transaction) error{
+		"did not happen": func(t transaction) error { return errors.Join(lost, t.Rollback()) },
+		"happened but reported failure": func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -112,7 +111,7 @@ func TestSeedFailureTable(t *testing.T) {
 			}
 			db := openAt(t, path, Options{})
 			commits := 0
-			db.commit = func(tx *sql.Tx) error {
+			db.commit = func(tx transaction) error {
 				if commits++; commits-1 == at {
 					return fault(tx)
 				}
@@ -126,7 +125,7 @@ func TestSeedFailureTable(t *testing.T) {
 			if finished && at != 4 {
 				t.Fatalf("%s: %d commits", name, at)
 			}
-			db.commit = (*sql.Tx).Commit
+			db.commit = transaction.Commit
 			if at%2 == 0 {
 				loop = newSeedLoop(db) // another process
 			}
@@ -302,9 +301,9 @@ func BenchmarkSubmissions(b *testing.B) {
 // it again, to the same process or one that was started again, and pays once.
 func TestSubmitFailureTable(t *testing.T) {
 	lost := errors.New("I/O error")
-	faults := map[bool]func(*sql.Tx) error{
-		false: func(t *sql.Tx) error { return errors.Join(lost, t.Rollback()) },
-		true: func(t *sql.Tx) error {
+	faults := map[bool]func(transaction) error{
+		false: func(t transaction) error { return errors.Join(lost, t.Rollback()) },
+		true: func(t transaction) error {
 			if err := t.Commit(); err != nil {
 				return err
 			}
@@ -326,7 +325,7 @@ func TestSubmitFailureTable(t *testing.T) {
 					if _, err := db.AppendStamps(t.Context(), now, []account.Create{create}); !errors.Is(err, lost) {
 						t.Fatal(err)
 					}
-					db.commit = (*sql.Tx).Commit
+					db.commit = transaction.Commit
 					if restart {
 						db.Close()
 						db = open(Options{EpochEntries: 8})
