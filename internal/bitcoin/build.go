@@ -37,6 +37,7 @@ type order struct {
 	// least is what must be paid at least beside increment for the transaction's own size: what a
 	// replacement owes.
 	least     int64
+	evicts    map[string]bool // transactions that a replacement takes out of the mempool
 	increment feeRate
 	most      int64 // never more
 	dust      int64 // the smallest change that is made

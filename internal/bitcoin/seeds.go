@@ -34,7 +34,7 @@ func (t *Target) shareScript(ctx context.Context, p purse, o order) (script []by
 	enough = 4*o.rate.fee(ordinary) + o.dust
 	var has int64
 	for _, c := range p.coins {
-		if c.Branch == other && p.prospect(c.Outpoint) != gone {
+		if c.Branch == other && p.prospect(c.Outpoint) != gone && !o.evicts[c.Outpoint[:64]] {
 			has += c.Value
 		}
 	}

@@ -390,6 +390,41 @@ func TestSeedsCoinIsSpent(t *testing.T) {
 	r.covered()
 }
 
+// A reorganisation takes out the log's transaction and the seed's that spends its half, and the first one is replaced: it
+// outbids both, and another transaction carries the seed.
+func TestSeedsParentIsReplaced(t *testing.T) {
+	r, log := funded(t, carrying)
+	r.mine(1)
+	r.seed()
+	r.step()
+	seed := r.seeded(1)[0]
+	r.mine(1)
+	r.step()
+	r.wantState(seed.Ref, logtree.Mined)
+	r.append(1)
+	r.chain.SetFeeRate(5_000)
+	r.reorg(2)
+	r.step()
+	all := r.wantAttempts(3)
+	instead := all[2]
+	if instead.Purpose != anchor.PurposeLog || instead.Set() != log.Set() || instead.Fee < log.Fee+seed.Fee+instead.VSize || !r.inMempool(instead.Ref) || r.inMempool(seed.Ref) {
+		t.Fatalf("%+v is replaced by %+v", log, instead)
+	}
+	r.mine(1)
+	r.step()
+	both := r.seeded(1)
+	if len(both) != 2 || both[1].Set() != instead.Ref+":2" || !r.inMempool(both[1].Ref) {
+		t.Fatalf("the seed is in %+v", both)
+	}
+	r.mine(6)
+	r.step()
+	if s := r.state(seed.Ref); s != anchor.Dead {
+		t.Errorf("the first attempt is in state %d, want dead", s)
+	}
+	r.covered()
+	r.checkCoins()
+}
+
 // The node refuses a seed's transaction: the log's goes out all the same.
 func TestSeedRefused(t *testing.T) {
 	r, _ := funded(t, carrying)

@@ -80,7 +80,7 @@ func (t *Target) replacement(ctx context.Context, now time.Time, p purse, s set,
 		}
 	}
 	// What spends the replaced transaction's change leaves the mempool with it and is to be outbid too.
-	o.least = p.owed(s)
+	o.evicts, o.least = p.evicted(s)
 	return o, true, nil
 }
 

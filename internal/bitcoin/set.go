@@ -147,24 +147,23 @@ func (p purse) openFor(purpose string) []set {
 	return slices.DeleteFunc(p.open(), func(s set) bool { return s.purpose() != purpose })
 }
 
-// owed is what the transactions of an open set, and those that spend their outputs, pay at most: a replacement evicts them
-// all.
-func (p purse) owed(first set) int64 {
-	var sum int64
-	evicted := make(map[string]bool) // transactions
+// evicted are the transactions of an open set, and those that spend their outputs: a replacement evicts them all. fees are
+// what they pay at most.
+func (p purse) evicted(first set) (all map[string]bool, fees int64) {
+	all = make(map[string]bool)
 	for _, s := range p.open() {
 		live := s.live()
 		if setOf(s[0]) != setOf(first[0]) && !slices.ContainsFunc(live, func(a anchor.Attempt) bool {
-			return slices.ContainsFunc(a.Uses, func(outpoint string) bool { return evicted[outpoint[:64]] })
+			return slices.ContainsFunc(a.Uses, func(outpoint string) bool { return all[outpoint[:64]] })
 		}) {
 			continue
 		}
 		for _, a := range live {
-			evicted[a.Ref] = true
+			all[a.Ref] = true
 		}
-		sum += s.highest().Fee
+		fees += s.highest().Fee
 	}
-	return sum
+	return all, fees
 }
 
 // mineable says whether every coin of an attempt is there or may well come back.

@@ -179,7 +179,7 @@ func checkSeedsWhole(t testing.TB, db *DB) {
 	}
 }
 
-// Racing requests of several accounts and nodes submit each hash once.
+// Racing requests of several accounts and nodes submit each hash once, while seeds are closed.
 func TestRacingSubmissions(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(Options) *DB) {
 		first := open(Options{})
@@ -195,6 +195,11 @@ func TestRacingSubmissions(t *testing.T) {
 		for i := range 4 * hashes {
 			wg.Go(func() {
 				now := epoch0.Add(time.Duration(i%3) * 24 * time.Hour) // clocks that differ far too much
+				if i%5 == 0 {
+					if _, err := nodes[i%2].EndSeeds(t.Context(), now.AddDate(0, 0, 2)); err != nil {
+						t.Error(err)
+					}
+				}
 				r, err := nodes[i%2].AppendStamps(t.Context(), now, []account.Create{submitting(accounts[i/2%2].ID, i/4, seed.Submission{})})
 				if err != nil || r[0].Err != nil {
 					t.Error(err, r)
