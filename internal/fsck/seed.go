@@ -1,10 +1,12 @@
 package fsck
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
@@ -33,11 +35,36 @@ func (c *checker) checkSeeds(ctx context.Context) error {
 			break
 		}
 	}
+	if err := c.checkSubmitted(ctx); err != nil {
+		return err
+	}
 	wrong, err := c.db.CheckSeeds(ctx, MaxProblems)
 	for _, text := range wrong {
 		c.report.problem("seeds", "%s", text)
 	}
 	return err
+}
+
+// checkSubmitted checks that every submission is in its batch.
+func (c *checker) checkSubmitted(ctx context.Context) error {
+	for after := int64(0); ; {
+		part, err := c.db.AllSubmitted(ctx, after, rowsAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, s := range part {
+			at := fmt.Sprintf("submission %d, leaf %d of the batch at %v", s.Number, s.Leaf, s.Position)
+			if leaf := account.Leaf(s.Hash, s.Nonce); len(s.InBatch) == 0 {
+				c.report.problem(at, "there is no such leaf")
+			} else if !bytes.Equal(leaf[:], s.InBatch) {
+				c.report.problem(at, "hash and nonce give the leaf %s, and the batch has %x", short(leaf), s.InBatch)
+			}
+			after = s.Number
+		}
+		if len(part) < rowsAtOnce {
+			return nil
+		}
+	}
 }
 
 func seedName(s seed.Seed) string { return fmt.Sprintf("seed %d of %s", s.Number, s.Target) }

@@ -119,6 +119,12 @@ type Submitted struct {
 	Stamp   UUID  // the account's stamp of it
 	Created time.Time
 	Comment string
+
+	// Where the hash is in the log: Nonce and Leaf, the index in the batch, lead to the entry at Position. Of a hash that the
+	// account had stamped before it is another place than the stamp's, which would tell of that.
+	Nonce    [16]byte
+	Leaf     int
+	Position logtree.Position
 }
 
 // Seed is the hashes of a period that a target carries as one.

@@ -48,9 +48,10 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			}
 			results[i].Created = created
 		}
-		if appended = len(a.stamps)+len(a.signed) > 0; appended {
+		leaves := a.leaves()
+		if appended = len(leaves) > 0; appended {
 			var err error
-			if head, err = a.appendTo(ctx, db.epochMax); err != nil {
+			if head, err = a.appendTo(ctx, db.epochMax, leaves); err != nil {
 				return err
 			}
 		}
@@ -64,6 +65,9 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			}
 			if slices.Contains(results[i].Fresh, true) {
 				results[i].Seeds = a.seeds.seedsOf(creates[i])
+			}
+			for j, s := range results[i].Submitted {
+				results[i].Submitted[j] = a.seeds.known[s.Hash]
 			}
 			for j, s := range results[i].Stamps {
 				if k, ok := a.index[s.ID]; ok {
@@ -477,7 +481,8 @@ func certificate(length int) string {
 	return certificatePrefix + string(b)
 }
 
-// leaves are those of the admitted stamps, then those of the admitted signed digests.
+// leaves are those of the admitted stamps, then those of the admitted signed digests, then those of submissions whose stamps
+// are older.
 func (a *admission) leaves() [][32]byte {
 	all := make([][32]byte, 0, len(a.stamps)+len(a.signed))
 	for _, s := range a.stamps {
@@ -486,7 +491,18 @@ func (a *admission) leaves() [][32]byte {
 	for _, s := range a.signed {
 		all = append(all, s.LeafHash())
 	}
+	if a.seeds != nil {
+		for _, i := range a.seeds.own {
+			all = append(all, account.Leaf(a.seeds.fresh[i].Hash, a.seeds.fresh[i].Nonce))
+		}
+	}
 	return all
+}
+
+// place is where a leaf is.
+type place struct {
+	position logtree.Position
+	leaf     int
 }
 
 // lockHead reads the head and keeps every other append out, unless it did already.
@@ -503,12 +519,12 @@ func (a *admission) lockHead(ctx context.Context) error {
 }
 
 // appendTo adds what was admitted to the log, and gives it its places.
-func (a *admission) appendTo(ctx context.Context, epochMax int64) (h logtree.Head, err error) {
+func (a *admission) appendTo(ctx context.Context, epochMax int64, all [][32]byte) (h logtree.Head, err error) {
 	if err := a.lockHead(ctx); err != nil {
 		return h, err
 	}
 	h, edge := *a.head, a.edge
-	all := a.leaves()
+	var own []place
 	a.trees = make(map[logtree.Position]*ots.Tree)
 	for first := 0; first < len(all); first += maxLeaves {
 		leaves := all[first:min(first+maxLeaves, len(all))]
@@ -529,17 +545,21 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (h logtree.Hea
 		a.trees[entry.Position()] = tree
 		h.Size++
 		for i := range leaves {
-			if n := first + i; n < len(a.stamps) {
+			switch n := first + i; {
+			case n < len(a.stamps):
 				a.stamps[n].Position, a.stamps[n].Leaf = entry.Position(), i
-			} else {
+			case n < len(a.stamps)+len(a.signed):
 				s := a.signed[n-len(a.stamps)]
 				s.Position, s.Leaf = entry.Position(), i
+			default:
+				own = append(own, place{entry.Position(), i})
 			}
 		}
 		if _, err := a.tx.exec(ctx, insertKept, int64(entry.Position()), packed); err != nil {
 			return h, err
 		}
 	}
+	a.place(own)
 	return h, a.tx.setHead(ctx, &h, edge)
 }
 

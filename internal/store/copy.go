@@ -35,7 +35,7 @@ var logTables = []table{
 	{name: "entry", columns: "position, tip, nodes, at"},
 	{name: "tile", columns: "position, leaves"},
 	{name: "kept", columns: "position, leaves"},
-	{name: "submitted", columns: "number, hash, account, stamp, created, comment"},
+	{name: "submitted", columns: "number, hash, account, stamp, created, comment, nonce, leaf, position"},
 	{name: "seed_tile", columns: "tile, smallest, node, leaves", batch: 40}, // of 32 KB each
 }
 

@@ -14,22 +14,24 @@ import (
 )
 
 const (
-	submittedColumns = `number, hash, account, stamp, created, comment`
+	submittedColumns = `number, hash, account, stamp, created, comment, nonce, leaf, position`
 	selectSubmitted  = `SELECT ` + submittedColumns + ` FROM submitted WHERE hash = $1`
 
 	seedColumns = `s.number, s.uid, s.target, s.opened, s.closes, s.first, s.before, s.root, s.made`
 )
 
-func scanSubmitted(row row) (seed.Submitted, error) {
+// scanSubmitted reads submittedColumns, and what follows them into more.
+func scanSubmitted(row row, more ...any) (seed.Submitted, error) {
 	var s seed.Submitted
-	var hash, stamp []byte
-	var created int64
-	if err := row.Scan(&s.Number, &hash, &s.Account, &stamp, &created, &s.Comment); err != nil {
+	var hash, stamp, nonce []byte
+	var created, position int64
+	if err := row.Scan(append([]any{&s.Number, &hash, &s.Account, &stamp, &created, &s.Comment, &nonce, &s.Leaf, &position}, more...)...); err != nil {
 		return s, err
 	}
-	if len(stamp) != len(s.Stamp) {
-		return s, fmt.Errorf("submission %d: a stamp's id of %d bytes: %w", s.Number, len(stamp), logtree.ErrInconsistent)
+	if len(stamp) != len(s.Stamp) || len(nonce) != len(s.Nonce) {
+		return s, fmt.Errorf("submission %d: a stamp's id of %d and a nonce of %d bytes: %w", s.Number, len(stamp), len(nonce), logtree.ErrInconsistent)
 	}
+	s.Nonce, s.Position = [16]byte(nonce), logtree.Position(position)
 	s.Stamp, s.Created = seed.UUID(stamp), fromMicros(created)
 	var err error
 	s.Hash, err = hash32(hash)

@@ -56,3 +56,33 @@ func (db *DB) CheckSeeds(ctx context.Context, limit int) ([]string, error) {
 	}
 	return wrong, nil
 }
+
+// CheckedSubmitted is a submission with what a check holds it against.
+type CheckedSubmitted struct {
+	seed.Submitted
+	// InBatch is the leaf of the batch at its place; nil when there is none.
+	InBatch []byte
+}
+
+// AllSubmitted are up to limit submissions with numbers above after, in order of number, for those who check them.
+func (db *DB) AllSubmitted(ctx context.Context, after int64, limit int) ([]CheckedSubmitted, error) {
+	rows, err := db.query(ctx, `SELECT s.number, s.hash, s.account, s.stamp, s.created, s.comment, s.nonce, s.leaf, s.position,
+			COALESCE(substr(k.leaves, CAST(s.leaf * 32 + 1 AS INTEGER), 32), $3)
+		FROM submitted s LEFT JOIN kept k ON k.position = s.position WHERE s.number > $1 ORDER BY s.number LIMIT $2`, after, limit, []byte{})
+	if err != nil {
+		return nil, fmt.Errorf("reading submissions: %w", err)
+	}
+	defer rows.Close()
+	var all []CheckedSubmitted
+	for rows.Next() {
+		var c CheckedSubmitted
+		if c.Submitted, err = scanSubmitted(rows, &c.InBatch); err != nil {
+			return nil, fmt.Errorf("reading submissions: %w", err)
+		}
+		all = append(all, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading submissions: %w", err)
+	}
+	return all, nil
+}

@@ -99,6 +99,17 @@ func TestSubmit(t *testing.T) {
 		}
 		if s := r[0].Submitted[0]; !r[0].Fresh[0] || s.Number != 1 || s.Stamp != seed.UUID(native[0].ID) || s.Account != a.ID || !r[0].Existing[0] || r[0].Stamps[0].ID != native[0].ID {
 			t.Errorf("over a native stamp: %+v", r[0])
+		} else if s.Position <= native[0].Position || s.Nonce == native[0].Nonce {
+			t.Errorf("the place of the native stamp is told: %+v", s)
+		}
+		for i := range 2 {
+			s := r[i].Submitted[0]
+			if leaves, err := db.BatchLeaves(ctx, s.Position); err != nil || leaves[s.Leaf] != account.Leaf(s.Hash, s.Nonce) {
+				t.Errorf("submission %d is not in its batch: %v", s.Number, err)
+			}
+			if kept, err := db.Submitted(ctx, s.Hash); err != nil || cmp.Diff(s, kept) != "" {
+				t.Errorf("it is kept as %+v, %v, and was given out as %+v", kept, err, s)
+			}
 		}
 		if s := r[1].Submitted[0]; !r[1].Fresh[0] || s.Number != 2 || s.Stamp != seed.UUID(r[1].Stamps[0].ID) || r[1].Existing[0] || !s.Created.Equal(epoch0.Truncate(time.Microsecond)) {
 			t.Errorf("a new one: %+v", r[1])

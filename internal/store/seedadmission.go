@@ -20,7 +20,7 @@ import (
 
 // Statements of the admission of submissions.
 const (
-	insertSubmitted = `INSERT INTO submitted (number, hash, account, stamp, created, comment) VALUES ($1, $2, $3, $4, $5, $6)`
+	insertSubmitted = `INSERT INTO submitted (number, hash, account, stamp, created, comment, nonce, leaf, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 	insertPreprint  = `INSERT INTO preprint (uid, account, number) VALUES ($1, $2, $3)`
 	insertSeed      = `INSERT INTO seed (uid, target, opened, closes, first, before, root, made, final) VALUES ($1, $2, $3, $4, $5, 0, $6, 0, 0) RETURNING number`
 	closeSeed       = `UPDATE seed SET before = $2 WHERE number = $1 AND before = 0`
@@ -37,6 +37,7 @@ type submissions struct {
 	newest    map[string]*seed.Seed        // by target; nil where there is none
 	addresses map[int64]map[seed.UUID]bool // by account: those that are new
 	fresh     []seed.Submitted
+	own       []int       // those of fresh that have a leaf of their own, for their stamps are older
 	pages     []seed.UUID // new in preprints, in order
 	awaits    []await
 	closed    []*seed.Seed
@@ -196,7 +197,11 @@ func (a *admission) submit(o *owner, c account.Create, created *account.Created)
 			s.last++
 			stamp, _ := a.stamp(o, item.SHA256)
 			submitted = seed.Submitted{
-				Number: s.last, Hash: item.SHA256, Account: o.id, Stamp: seed.UUID(stamp.ID), Created: fromMicros(micros(a.now)), Comment: item.Submission.Comment,
+				Number: s.last, Hash: item.SHA256, Account: o.id, Stamp: seed.UUID(stamp.ID), Created: fromMicros(micros(a.now)), Comment: item.Submission.Comment, Nonce: stamp.Nonce,
+			}
+			if _, made := o.fresh[item.SHA256]; !made {
+				submitted.Nonce = item.Nonce
+				s.own = append(s.own, len(s.fresh))
 			}
 			s.known[item.SHA256] = submitted
 			s.fresh = append(s.fresh, submitted)
@@ -215,6 +220,23 @@ func (a *admission) submit(o *owner, c account.Create, created *account.Created)
 		}
 		created.Submitted = append(created.Submitted, submitted)
 		created.Fresh = append(created.Fresh, !known)
+	}
+}
+
+// place gives what was submitted the places of the stamps that were made with it, and else its own, in the order of own.
+func (a *admission) place(own []place) {
+	s := a.seeds
+	if s == nil {
+		return
+	}
+	for n, i := range s.own {
+		s.fresh[i].Position, s.fresh[i].Leaf = own[n].position, own[n].leaf
+	}
+	for i, f := range s.fresh {
+		if n, made := a.index[account.ID(f.Stamp)]; made {
+			s.fresh[i].Position, s.fresh[i].Leaf = a.stamps[n].Position, a.stamps[n].Leaf
+		}
+		s.known[f.Hash] = s.fresh[i]
 	}
 }
 
@@ -255,7 +277,7 @@ func (a *admission) keepSubmissions(ctx context.Context) error {
 	}
 	if _, err := a.tx.execEach(ctx, insertSubmitted, len(s.fresh), func(i int) []any {
 		f := s.fresh[i]
-		return []any{f.Number, f.Hash[:], f.Account, f.Stamp[:], micros(f.Created), f.Comment}
+		return []any{f.Number, f.Hash[:], f.Account, f.Stamp[:], micros(f.Created), f.Comment, f.Nonce[:], f.Leaf, int64(f.Position)}
 	}); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func fillSubmitted(t testing.TB, db *DB, n int) seed.Seed {
 				var b [8]byte
 				binary.BigEndian.PutUint64(b[:], uint64(first+i))
 				h := sha256.Sum256(b[:])
-				return []any{first + i, h[:], 1, h[:16], micros(epoch0), ""}
+				return []any{first + i, h[:], 1, h[:16], micros(epoch0), "", h[:16], 0, 0}
 			})
 			return err
 		}); err != nil {

@@ -48,7 +48,7 @@ type Store interface {
 	Accounts
 	Submissions
 	Seeds
-	Stamps
+	Batches
 }
 
 // Accounts says who asks, and what is used up.
@@ -79,9 +79,8 @@ type Seeds interface {
 	Targets(ctx context.Context) ([]anchor.Status, error)
 }
 
-// Stamps reads what a stamp's .ots file is made of.
-type Stamps interface {
-	Stamp(ctx context.Context, id account.ID) (account.Stamp, error)
+// Batches reads what the .ots file of a hash is made of.
+type Batches interface {
 	BatchLeaves(ctx context.Context, p logtree.Position) ([][32]byte, error)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/compat/originstamp/proof"
@@ -120,13 +121,9 @@ const Newspaper = 100
 
 // OTS is the ordinary proof of a hash, complete or not, nil when there is none to give.
 func (s *Server) OTS(ctx context.Context, sub seed.Submitted) ([]byte, error) {
-	stamp, err := s.config.Store.Stamp(ctx, sub.Stamp)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, stamp, false)
+	// Where the account's stamp of the hash is, is nobody's to know.
+	place := account.Stamp{SHA256: sub.Hash, Nonce: sub.Nonce, Leaf: sub.Leaf, Position: sub.Position}
+	file, _, err := calendar.File(ctx, s.config.Store, s.config.Proofs, s.pending, place, false)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, calendar.ErrUnknown) {
 		return nil, nil
 	}

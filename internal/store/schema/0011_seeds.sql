@@ -1,14 +1,18 @@
 -- Hashes that OriginStamp's clients submitted, and the seeds that they are in. The words are those of 0001.
 
 -- The hashes, once each, whoever submits them. number counts from 1 without a gap, in the order of submissions: it is given
--- under the lock of the head. stamp is the account's stamp of the hash. comment is what everybody may search for.
+-- under the lock of the head. stamp is the account's stamp of the hash. comment is what everybody may search for. nonce and
+-- leaf lead from the hash to the entry at position, over the leaves in kept: another place than that of an older stamp.
 CREATE TABLE submitted (
-	number  {{key}},
-	hash    {{bytes}} NOT NULL UNIQUE,
-	account BIGINT NOT NULL,
-	stamp   {{bytes}} NOT NULL,
-	created BIGINT NOT NULL,
-	comment TEXT NOT NULL
+	number   {{key}},
+	hash     {{bytes}} NOT NULL UNIQUE,
+	account  BIGINT NOT NULL,
+	stamp    {{bytes}} NOT NULL,
+	created  BIGINT NOT NULL,
+	comment  TEXT NOT NULL,
+	nonce    {{bytes}} NOT NULL,
+	leaf     BIGINT NOT NULL,
+	position BIGINT NOT NULL
 );
 CREATE INDEX submitted_comment ON submitted (number) WHERE comment <> '';
 
