@@ -412,3 +412,18 @@ func TestSchemaVersions(t *testing.T) {
 		t.Errorf("reading a database that is not there: %v", err)
 	}
 }
+
+// A closed SQLite database is one file, that can be copied.
+func TestClosedIsOneFile(t *testing.T) {
+	path := places["sqlite"](t)
+	db := openAt(t, path, Options{})
+	appendTip(t, db, 1)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []string{"-wal", "-shm"} {
+		if _, err := os.Stat(path + more); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", more, err)
+		}
+	}
+}

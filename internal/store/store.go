@@ -191,7 +191,7 @@ func (db *DB) Close() error {
 		errs = append(errs, db.read.Close())
 	}
 	if db.writer != nil {
-		errs = append(errs, db.writer.conn.Close())
+		errs = append(errs, db.writer.close())
 	}
 	if db.write != nil {
 		errs = append(errs, db.write.Close())

@@ -48,6 +48,17 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
+func (w *writer) close() error {
+	var errs []error
+	for _, s := range w.hot {
+		errs = append(errs, s.Close())
+	}
+	for _, s := range []*sql.Stmt{w.begin, w.commit, w.rollback} {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
 // run runs f in one transaction, in its turn.
 func (w *writer) run(ctx context.Context, db *DB, commit func(transaction) error, f func(tx) error) error {
 	select {
