@@ -74,7 +74,7 @@ func TestSeeds(t *testing.T) {
 		"no submission":        {`DELETE FROM submitted WHERE number = 5`, "submission 6 follows number 4"},
 		"and its seed":         {`DELETE FROM submitted WHERE number = 5`, "seed 1 of bitcoin: there are 2050 submitted hashes from 1 to 2051"},
 		"no stamp":             {`DELETE FROM stamp WHERE id = (SELECT stamp FROM submitted WHERE number = 9)`, "submission 9 is of a stamp that is not there"},
-		"a nonce":              {`UPDATE submitted SET nonce = zeroblob(16) WHERE number = 9`, "submission 9, leaf 8 of the batch at 0/0: hash and nonce give the leaf"},
+		"a nonce":              {`UPDATE submitted SET nonce = randomblob(16) WHERE number = 9`, "submission 9, leaf 8 of the batch at 0/0: hash and nonce give the leaf"},
 		"a leaf":               {`UPDATE submitted SET leaf = 100000 WHERE number = 9`, "submission 9, leaf 100000 of the batch at 0/0: there is no such leaf"},
 		"another's stamp":      {`UPDATE submitted SET account = 7 WHERE number = 9`, "submission 9 is of a stamp"},
 		"a root":               {`UPDATE seed SET root = zeroblob(32) WHERE number = 1`, "seed 1 of bitcoin: its root is 0000"},
