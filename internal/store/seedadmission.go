@@ -85,8 +85,12 @@ func (a *admission) findSubmitted(ctx context.Context, creates []account.Create)
 		addresses: make(map[int64]map[seed.UUID]bool),
 	}
 	a.seeds = s
-	err := a.tx.queryEach(ctx, selectSubmitted, len(hashes),
-		func(i int) []any { return []any{hashes[i][:]} },
+	known, err := a.whichSubmitted(ctx, hashes)
+	if err != nil {
+		return err
+	}
+	err = a.tx.queryEach(ctx, selectSubmitted, len(known),
+		func(i int) []any { return []any{known[i][:]} },
 		func(row row) error {
 			known, err := scanSubmitted(row)
 			s.known[known.Hash] = known
@@ -123,6 +127,34 @@ func (a *admission) findSubmitted(ctx context.Context, creates []account.Create)
 			s.newest[newest.Target] = &newest
 			return err
 		})
+}
+
+// selectAsked returns $3 and which of $2 hashes, packed in $1, were submitted, as selectWanted does for stamps.
+func selectAsked(e *engine) string {
+	return `WITH RECURSIVE wanted(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM wanted WHERE i + 1 < $2)
+		SELECT CAST($3 AS BIGINT), i FROM (
+			SELECT i, (SELECT number FROM submitted WHERE hash = substr(CAST($1 AS ` + e.bytes + `), i * 32 + 1, 32)) AS number FROM wanted
+		) asked WHERE number IS NOT NULL`
+}
+
+// whichSubmitted are those of the hashes that were submitted. Few were, so many are asked for in one question.
+func (a *admission) whichSubmitted(ctx context.Context, hashes [][32]byte) (known [][32]byte, err error) {
+	questions := slices.Collect(slices.Chunk(hashes, askedAtOnce))
+	err = a.tx.queryEach(ctx, selectAsked(a.tx.db.engine), len(questions),
+		func(i int) []any {
+			var packed []byte
+			for _, hash := range questions[i] {
+				packed = append(packed, hash[:]...)
+			}
+			return []any{packed, len(questions[i]), i}
+		},
+		func(row row) error {
+			var question, i int
+			err := row.Scan(&question, &i)
+			known = append(known, questions[question][i])
+			return err
+		})
+	return known, err
 }
 
 // checkSubmissions refuses a request with a page to print that is another account's or shows another hash, and one that
