@@ -33,21 +33,6 @@ func submitting(owner int64, n int, s seed.Submission) account.Create {
 	return account.Create{Account: owner, Items: []account.Item{i}, Quota: 1 << 30, Currencies: bothCurrencies}
 }
 
-// submitMany submits tip(n) for all n from one number up to another.
-func submitMany(t testing.TB, db *DB, now time.Time, owner int64, from, to int) {
-	t.Helper()
-	c := account.Create{Account: owner, Quota: 1 << 30, Currencies: bothCurrencies}
-	for n := from; n < to; n++ {
-		i := item(n)
-		i.Submission = &seed.Submission{}
-		c.Items = append(c.Items, i)
-	}
-	results, err := db.AppendStamps(t.Context(), now, []account.Create{c})
-	if err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
-	}
-}
-
 func TestSubmit(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(Options) *DB) {
 		ctx := t.Context()
