@@ -61,6 +61,7 @@ var allowed = map[string]map[string]string{
 	},
 	"internal/account": {
 		"internal/logtree": "a stamp has a position",
+		"internal/seed":    "submissions are stamps as well",
 		"ots":              "the path from a stamp to its entry",
 		"ots/signedmsg":    "the keys and signatures of signed digests",
 	},
@@ -72,12 +73,21 @@ var allowed = map[string]map[string]string{
 	"internal/anchor": {
 		"internal/logtree": "what is attested is a head",
 	},
+	"internal/seed": {
+		"internal/logtree": "a seed has a head, as the log has",
+	},
 	"internal/publish": {
 		"internal/account": "ids, and the path from a stamp",
 		"internal/anchor":  "the states of a target",
 		"internal/logtree": "what is printed is a head",
+		"internal/seed":    "and seeds are printed as well",
 		"ots":              "the path to a printed root",
 		"ots/printed":      "the lines of a notice",
+	},
+	"internal/testseed": {
+		"internal/account": "hashes are submitted for one",
+		"internal/seed":    "it makes them",
+		"internal/store":   "which keeps them",
 	},
 	"internal/publish/delivery": {
 		"api":              "the signature of what is posted",
@@ -137,6 +147,7 @@ var allowed = map[string]map[string]string{
 		"internal/store":          "what its errors mean",
 	},
 	"internal/mail/mailtest": {},
+	"internal/qr":            {},
 	"internal/seal":          {},
 	"internal/store": {
 		"internal/account":             "values of accounts and stamps",
@@ -145,6 +156,7 @@ var allowed = map[string]map[string]string{
 		"internal/logtree":             "values of the log",
 		"internal/notify":              "values of notices",
 		"internal/publish":             "values of publications",
+		"internal/seed":                "values of submissions and seeds",
 		"ots":                          "the tree of a batch",
 		"ots/signedmsg":                "the keys and signatures of signed digests",
 		"internal/upstream/submission": "values of what calendars promised",
@@ -158,6 +170,7 @@ var allowed = map[string]map[string]string{
 	"internal/fsck": {
 		"internal/account":             "it checks what customers signed",
 		"internal/anchor":              "it recomputes attestations",
+		"internal/seed":                "and what targets were given of seeds",
 		"internal/bitcoin/ledger":      "it recomputes the coins",
 		"internal/logtree":             "it recomputes the log",
 		"internal/publish":             "what a printed root is of",
@@ -172,6 +185,35 @@ var allowed = map[string]map[string]string{
 	"internal/page": {
 		"internal/httpkit": "errors are pages too",
 	},
+	"internal/pdf": {
+		"internal/page": "how names are shown, as on pages",
+		"internal/qr":   "QR codes",
+	},
+	"internal/compat/originstamp/delivery": {
+		"internal/anchor":                   "which networks have no value",
+		"internal/compat/originstamp/proof": "the proof that e-mail brings",
+		"internal/egress":                   "webhooks are sent safely",
+		"internal/mail":                     "e-mail",
+		"internal/notify":                   "what is sent",
+		"internal/page":                     "how comments are shown",
+		"internal/seed":                     "what was submitted, and its seeds",
+	},
+	"internal/compat/originstamp/pages": {
+		"api":                               "the codes of errors",
+		"internal/account":                  "UUIDs in their usual form",
+		"internal/anchor":                   "which networks have no value",
+		"internal/compat/originstamp/proof": "the proofs that everybody may take",
+		"internal/httpkit":                  "handlers",
+		"internal/page":                     "how pages look",
+		"internal/seed":                     "what was submitted, and its seeds",
+		"internal/store":                    "what its errors mean",
+	},
+	"internal/compat/originstamp/proof": {
+		"internal/logtree": "the chain that has the root",
+		"internal/pdf":     "how PDFs are drawn",
+		"internal/qr":      "the address as a QR code",
+		"internal/seed":    "the branch that is proven",
+	},
 	"internal/certificate": {
 		"internal/account":  "whose stamps",
 		"internal/anchor":   "the chains' names and networks",
@@ -179,6 +221,8 @@ var allowed = map[string]map[string]string{
 		"internal/httpkit":  "handlers",
 		"internal/logtree":  "the status is read off a position",
 		"internal/page":     "how pages look",
+		"internal/pdf":      "how PDFs are drawn",
+		"internal/qr":       "the address of a certificate as a QR code",
 		"internal/publish":  "the printed roots that a stamp is in",
 		"internal/store":    "what is not found",
 		"ots":               "the pending attestation",
@@ -194,6 +238,19 @@ var allowed = map[string]map[string]string{
 		"ots":               "proofs",
 		"ots/headers":       "the blocks that a proof names",
 		"ots/signedmsg":     "the signatures of its contract",
+	},
+	"internal/compat/originstamp": {
+		"internal/account":                  "who submits, and what they may",
+		"internal/anchor":                   "whether a target's chain is without value",
+		"internal/calendar":                 "the keeper, and ordinary proofs",
+		"internal/compat/originstamp/proof": "the documents",
+		"internal/egress":                   "webhooks are started safely",
+		"internal/httpkit":                  "handlers",
+		"internal/logtree":                  "a stamp has a position",
+		"internal/notify":                   "what an await is told by",
+		"internal/seed":                     "submissions and seeds",
+		"internal/store":                    "what its errors mean",
+		"ots":                               "the pending attestation",
 	},
 	"internal/otscal": {
 		"internal/anchor":   "the status page names the targets' states",
@@ -247,6 +304,11 @@ var allowed = map[string]map[string]string{
 		"ots/headers":               "where the authenticated calendar's blocks come from",
 		"ots/signedmsg":             "the operator's commands for public keys",
 		"internal/upstream":         "wiring",
+
+		"internal/compat/originstamp":          "a surface",
+		"internal/compat/originstamp/delivery": "who awaits seeds",
+		"internal/compat/originstamp/pages":    "a surface",
+		"internal/seed":                        "the currencies",
 	},
 	"internal/testnode": {},
 	"internal/testpg":   {},
@@ -283,9 +345,9 @@ var only = map[string][]string{
 	"code.dny.dev/ssrf":                   {"internal/egress"},
 	"github.com/wneessen/go-mail":         {"internal/mail"},
 	"golang.org/x/mod/sumdb":              {"internal/logtree", "internal/store"},
-	"codeberg.org/go-pdf/fpdf":            {"internal/certificate", "internal/publish/delivery"},
-	"os/exec":                             {"internal/testnode", "internal/testpg", "tests"},
-	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "ots/headers/headerstest", "tests/cluster"},
+	"codeberg.org/go-pdf/fpdf":            {"internal/pdf", "internal/publish/delivery"},
+	"os/exec":                             {"internal/testnode", "internal/testpg", "internal/testseed", "tests"},
+	"testing":                             {"internal/mail/mailtest", "internal/testnode", "internal/testpg", "internal/testseed", "ots/headers/headerstest", "tests/cluster"},
 }
 
 type goPackage struct {

@@ -77,6 +77,11 @@ Where a browser shows its certificate:
 
   curl -s URI/api/v1/hashes/$(sha256sum hello.txt | cut -c 1-64) -H 'Authorization: Bearer APIKEY' | grep -o 'http[^"]*/cert/[^"]*'
 
+With OriginStamp's API, versions 3 and 4; a browser shows what became of it at URI/s/ and the hash:
+
+  curl -s -w '\n' URI/v4/timestamp/create -H 'Authorization: APIKEY' \
+    -H 'Content-Type: application/json' -d '{"hash":"'$(sha256sum hello.txt | cut -c 1-64)'","comment":"hello"}'
+
 With the Python client (package opentimestamps-client):
 
   ots stamp -c URI -m 1 hello.txt

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -53,7 +54,9 @@ func TestDevSaysWhatToTry(t *testing.T) {
 	// What it says of the REST API works as it stands, twice.
 	example, certificate, _ := strings.Cut(said[strings.Index(said, "  curl "):strings.Index(said, "With the Python")], "Where a browser shows")
 	_, certificate, _ = strings.Cut(certificate, ":\n")
-	for range 2 {
+	certificate, submission, _ := strings.Cut(certificate, "With OriginStamp")
+	_, submission, _ = strings.Cut(submission, ":\n")
+	for i := range 2 {
 		try := exec.Command("sh", "-e", "-c", "echo hello > hello.txt\n"+example)
 		try.Dir = t.TempDir()
 		got, err := try.CombinedOutput()
@@ -74,6 +77,11 @@ func TestDevSaysWhatToTry(t *testing.T) {
 		answer.Body.Close()
 		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "<h1>Certificate TS-") {
 			t.Errorf("the certificate is at %s: %d, %v", address, answer.StatusCode, err)
+		}
+		try = exec.Command("sh", "-e", "-c", "echo hello > hello.txt\n"+submission)
+		try.Dir = t.TempDir()
+		if got, err := try.CombinedOutput(); err != nil || !strings.HasPrefix(string(got), fmt.Sprintf(`{"error_code":0,"error_message":null,"data":{"created":%t,`, i == 0)) {
+			t.Errorf("the example of OriginStamp answers %s, %v", got, err)
 		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {

@@ -50,6 +50,13 @@ func walletText(w server.Wallet) string {
 	}
 	if w.Seen {
 		fmt.Fprintf(&text, "address      %s\nbalance      %d %s, confirmed, at block %d\n", w.Address, w.Balance, w.Unit, w.Height)
+		fmt.Fprintf(&text, "fees         %d %s in 24 hours, %d in 7 days\n", w.FeesDay, w.Unit, w.FeesWeek)
+		if s := w.Seeds; s != nil {
+			fmt.Fprintf(&text, "seeds        %d wait; of the fees %d %s in 24 hours, %d in 7 days\n", s.Waiting, s.FeesDay, w.Unit, s.FeesWeek)
+			if s.Message != "" {
+				fmt.Fprintf(&text, "             %s\n", s.Message)
+			}
+		}
 	} else {
 		fmt.Fprintln(&text, "address      known once datestoned serve has seen the chain")
 	}

@@ -6,12 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -99,9 +101,38 @@ type Create struct {
 	Quota int64
 	// Branding freezes the account's branding into the stamps.
 	Branding bool
-	// Key makes the request idempotent, unless it is empty: Payload is the SHA-256 of the request's body.
+	// Key makes the request idempotent, unless it is empty: Payload is the SHA-256 of the request's body. One with a
+	// Submission has none: a hash is submitted once anyway.
 	Key     string
 	Payload [32]byte
+	// Currencies are those that the hashes of items with a Submission are submitted to.
+	Currencies []seed.Currency
+}
+
+// Submits says whether some item is a submission.
+func (c Create) Submits() bool {
+	return slices.ContainsFunc(c.Items, func(i Item) bool { return i.Submission != nil })
+}
+
+// Check refuses what is no request.
+func (c Create) Check() error {
+	if !c.Submits() {
+		return nil
+	}
+	if c.Key != "" {
+		return fmt.Errorf("%w: a submission has no idempotency key", ErrItem)
+	}
+	for _, item := range c.Items {
+		if item.Submission == nil {
+			continue
+		}
+		for _, a := range item.Submission.Awaits {
+			if !slices.ContainsFunc(c.Currencies, func(currency seed.Currency) bool { return currency.Target == a.Target }) {
+				return fmt.Errorf("%w: %q is not the target of a currency", ErrItem, a.Target)
+			}
+		}
+	}
+	return nil
 }
 
 // Count is how many leaves of a batch the request may need.
@@ -118,6 +149,9 @@ type Item struct {
 	Nonce     [16]byte
 	File      File
 	Thumbnail []byte
+	// Submission has the hash submitted to the currencies as well, unless it is nil. There is nothing to make then, and
+	// nothing to pay, when anybody submitted the hash before. File may be zero.
+	Submission *seed.Submission
 }
 
 // Leaf is the leaf of a batch for a digest: sha256(digest || nonce).
@@ -130,9 +164,15 @@ func Leaf(digest [32]byte, nonce [16]byte) [32]byte {
 
 // Created is the answer to a Create.
 type Created struct {
-	// Stamps has one for each item. Those with Existing set were there before.
+	// Stamps has one for each item. Those with Existing set were there before. It is zero for a hash that another account
+	// submitted before.
 	Stamps   []Stamp
 	Existing []bool
+	// Submitted has one for each item with a Submission. Those with Fresh set were not submitted before, and are in Seeds,
+	// by target.
+	Submitted []seed.Submitted
+	Fresh     []bool
+	Seeds     []seed.Seed
 	// Replayed says that this is the answer to an earlier request with the same idempotency key. The
 	// stamps are as they were made.
 	Replayed bool
@@ -158,14 +198,22 @@ const (
 
 // Check refuses what no database could keep or nobody would read.
 func (i Item) Check() error {
+	unnamed := i.Submission != nil && i.File == File{}
+	if i.Submission != nil {
+		if err := i.Submission.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrItem, err)
+		}
+	}
 	switch f := i.File; {
+	case unnamed:
 	case f.Name == "" || len(f.Name) > MaxName || !printable(f.Name):
 		return fmt.Errorf("%w: the file's name must have 1 to %d bytes of text", ErrItem, MaxName)
 	case f.Size <= 0:
 		return fmt.Errorf("%w: the file's size must be above 0", ErrItem)
 	case len(f.Type) > MaxType || !printable(f.Type):
 		return fmt.Errorf("%w: the file's type must have at most %d bytes of text", ErrItem, MaxType)
-	case len(i.Thumbnail) > MaxThumbnail:
+	}
+	if len(i.Thumbnail) > MaxThumbnail {
 		return fmt.Errorf("%w: the thumbnail has more than %d bytes", ErrItem, MaxThumbnail)
 	}
 	return nil

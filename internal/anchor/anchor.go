@@ -6,9 +6,13 @@
 // an attempt: bytes that may bring the head there. The attempt is saved before its bytes are sent,
 // so that after any crash every transaction that may be mined is known. What may conflict never
 // confirms twice: attempts that use up the same thing make up a set, of which at most one succeeds.
+//
+// Some targets carry seeds as well, one by one, each as if it were the head of an epoch of its own. What keeps them from
+// going out keeps no head of the log, and the other way round.
 package anchor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +22,6 @@ import (
 
 	"github.com/datestone/datestone/internal/logtree"
 )
-
-// PurposeLog is the purpose of attempts that carry heads of the log.
-const PurposeLog = "log"
 
 // State is what became of an attempt.
 type State int
@@ -72,11 +73,13 @@ type Coverage struct {
 // Target is where heads are brought to. Its methods are called by one goroutine.
 type Target interface {
 	// Check follows the target, stores what it attests and withdraws, and sends again what it should
-	// have and has not. Its error says why nothing new should be sent.
+	// have and has not. Its error says why nothing new should be sent; of one purpose alone, where all of it
+	// is faults that name theirs.
 	Check(ctx context.Context, now time.Time) error
 	// Prepare makes the next attempt for the head, or reports that there is nothing to do now: the
-	// head, or an older one, is on its way, or it is too early.
-	Prepare(ctx context.Context, now time.Time, head logtree.Head) (a Attempt, ok bool, err error)
+	// head, or an older one, is on its way, or it is too early. The attempt may be for what is on its way before it,
+	// and names its purpose then.
+	Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (a Attempt, ok bool, err error)
 	// Send sends a saved attempt. It may be called again for the same one.
 	Send(ctx context.Context, now time.Time, a Attempt) error
 	// Status describes the target. Name, code, message and attested sizes are the loop's.
@@ -106,6 +109,8 @@ type Options struct {
 	// Lost says that an error means that the loop may not run any more: another node runs it. Run then
 	// returns it, and it is no state of the target. Default: none means that.
 	Lost func(error) bool
+	// Seeds are those that the target carries beside heads of the log. Default: none.
+	Seeds Seeds
 }
 
 // Loop brings the heads of a log to one target. Make one with New.
@@ -117,6 +122,7 @@ type Loop struct {
 	log    *slog.Logger
 	now    func() time.Time
 	lost   func(error) bool
+	seeds  Seeds // nil where the target carries none
 
 	// Of the goroutine that runs the steps.
 	last      Status // as it was saved last
@@ -138,7 +144,7 @@ func New(name string, target Target, store Store, o Options) *Loop {
 	if o.Lost == nil {
 		o.Lost = func(error) bool { return false }
 	}
-	return &Loop{name: name, target: target, store: store, poll: o.Poll, log: o.Log.With("target", name), now: o.Now, lost: o.Lost}
+	return &Loop{name: name, target: target, store: store, poll: o.Poll, log: o.Log.With("target", name), now: o.Now, lost: o.Lost, seeds: o.Seeds}
 }
 
 // maxBackoff bounds the time between two looks at a target that is in trouble.
@@ -156,10 +162,10 @@ func (l *Loop) Run(ctx context.Context) error {
 		if l.lost(err) {
 			return err
 		}
-		switch code := CodeOf(err); code {
-		case OK:
+		switch {
+		case !stops(err, PurposeLog):
 			wait = l.poll
-		case Scanning:
+		case CodeOf(err) == Scanning:
 			wait = 0
 		default:
 			wait = min(max(2*wait, l.poll), max(maxBackoff, l.poll))
@@ -181,12 +187,14 @@ func (l *Loop) Announce(ctx context.Context) error {
 	return l.report(ctx, l.now(), Faultf(Starting, nil, "Starting: the target has not been asked yet."))
 }
 
-// Step does what there is to do at this time: it looks at the target, brings it the next head if that
-// is due, and saves the target's status. The error is the one that the status names.
+// Step does what there is to do at this time: it looks at the target, brings it the next head and the next seed if they
+// are due, and saves the target's status. The error is what the status names.
 func (l *Loop) Step(ctx context.Context, now time.Time) error {
 	err := l.target.Check(ctx, now)
-	if err == nil {
-		err = l.advance(ctx, now)
+	for _, purpose := range l.purposes() {
+		if ctx.Err() == nil && !l.lost(err) && !stops(err, purpose) {
+			err = errors.Join(err, l.advance(ctx, now, purpose))
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -197,22 +205,26 @@ func (l *Loop) Step(ctx context.Context, now time.Time) error {
 	return errors.Join(err, l.report(ctx, now, err))
 }
 
-// advance prepares, saves and sends the next attempt, if one is due.
-func (l *Loop) advance(ctx context.Context, now time.Time) error {
-	head, ok, err := l.next(ctx)
+// advance prepares, saves and sends the next attempt with this purpose, if one is due.
+func (l *Loop) advance(ctx context.Context, now time.Time, purpose string) error {
+	next := l.next
+	if purpose == PurposeSeed {
+		next = l.nextSeed
+	}
+	head, ok, err := next(ctx)
 	if err != nil || !ok {
 		return err
 	}
-	a, ok, err := l.target.Prepare(ctx, now, head)
+	a, ok, err := l.target.Prepare(ctx, now, purpose, head)
 	if err != nil || !ok {
-		return err
+		return About(purpose, err)
 	}
-	a.Target, a.Purpose = l.name, PurposeLog
+	a.Target, a.Purpose = l.name, cmp.Or(a.Purpose, purpose)
 	if a, err = l.store.SaveAttempt(ctx, now, a); err != nil {
 		return err
 	}
-	l.log.Info("saved a transaction", "transaction", a.Ref, "epoch", a.Head.Epoch, "size", a.Head.Size, "fee", a.Fee)
-	return l.target.Send(ctx, now, a)
+	l.log.Info("saved a transaction", "transaction", a.Ref, Naming(a.Purpose, a.Head), "fee", a.Fee)
+	return About(a.Purpose, l.target.Send(ctx, now, a))
 }
 
 // next is the newest head of the first epoch that has entries which neither a counted attestation
@@ -266,6 +278,9 @@ func (l *Loop) report(ctx context.Context, now time.Time, err error) error {
 	if statusErr == nil {
 		statusErr = l.attested(ctx, &s)
 	}
+	if statusErr == nil {
+		statusErr = l.describeSeeds(ctx, &s, err)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped: what it interrupted says nothing of the target
 	}
@@ -277,12 +292,7 @@ func (l *Loop) report(ctx context.Context, now time.Time, err error) error {
 		s.Message = "Everything is in order."
 	}
 	if err != nil {
-		var f *Fault
-		if errors.As(err, &f) {
-			s.Message = f.Message
-		} else {
-			s.Message = "The database cannot be read or written; look into the log."
-		}
+		s.Message = sentences(err)
 		if s.Code != Scanning && s.Code != Starting {
 			l.lastError, l.errorAt = err.Error(), now
 		}
@@ -347,5 +357,5 @@ func same(a, b Status) bool {
 	}
 	return a.Code == b.Code && a.Message == b.Message && a.Height == b.Height && a.Block == b.Block && a.NodeHeight == b.NodeHeight &&
 		a.Balance == b.Balance && a.Address == b.Address && a.FeeRate == b.FeeRate && a.FeesDay == b.FeesDay && a.FeesWeek == b.FeesWeek &&
-		a.Ref == b.Ref && a.Tip == b.Tip && a.LastError == b.LastError
+		a.Seeds.same(b.Seeds) && a.Ref == b.Ref && a.Tip == b.Tip && a.LastError == b.LastError
 }

@@ -41,7 +41,7 @@ func (f *fake) Check(context.Context, time.Time) error {
 	return nil
 }
 
-func (f *fake) Prepare(_ context.Context, _ time.Time, h logtree.Head) (Attempt, bool, error) {
+func (f *fake) Prepare(_ context.Context, _ time.Time, purpose string, h logtree.Head) (Attempt, bool, error) {
 	f.calls = append(f.calls, fmt.Sprintf("prepare %d/%d", h.Epoch, h.Size))
 	if f.prepare != nil {
 		return f.prepare(h)

@@ -89,14 +89,15 @@ type Status struct {
 	Address       string       `json:"address,omitempty"`     // where to send coins to
 	Unit          string       `json:"unit,omitempty"`        // of amounts, if not satoshi
 	FeeRate       float64      `json:"fee_rate"`              // satoshi per virtual byte that the next transaction would pay
-	FeesDay       int64        `json:"fees_day"`              // spent and reserved in the last 24 hours
+	FeesDay       int64        `json:"fees_day"`              // spent and reserved in the last 24 hours, for seeds as well
 	FeesWeek      int64        `json:"fees_week"`             // the same of seven days
 	Ref           string       `json:"transaction,omitempty"` // most recent transaction
 	Tip           string       `json:"tip,omitempty"`         // the 32-byte root, in hexadecimal, in the transaction that no block has yet
-	Waiting       []Waiting    `json:"waiting,omitempty"`     // transactions without the required confirmations, oldest first
+	Waiting       []Waiting    `json:"waiting,omitempty"`     // transactions of the log without the required confirmations, oldest first
 	Attested      []Attested   `json:"attested,omitempty"`    // by epoch
 	Kind          logtree.Kind `json:"kind,omitempty"`        // of its attestations, where that is not Bitcoin
 	Currency      int          `json:"currency,omitempty"`    // OriginStamp's number for the chain
+	Seeds         *Seeded      `json:"seeds,omitempty"`       // of a target that carries seeds
 	Printed       *Printed     `json:"printed,omitempty"`     // of a target that is printed; it has no chain
 	Calendars     []Calendar   `json:"calendars,omitempty"`   // that heads are given to, and those that are asked for them
 	LastError     string       `json:"last_error,omitempty"`
@@ -157,7 +158,8 @@ type Attested struct {
 type Fault struct {
 	Code    Code
 	Message string
-	Err     error // the cause; may be nil
+	Err     error  // the cause; may be nil
+	Purpose string // of what it keeps from going out; empty for everything
 }
 
 func (f *Fault) Error() string {

@@ -36,11 +36,12 @@ func (w watch) observe(b *wire.MsgBlock, height int64) (ledger.Observed, error) 
 	}
 	for i, tx := range b.Transactions {
 		w.inputs(&o, tx, ids[i], made)
-		a, ours := anchor.Attempt{}, false
+		var a anchor.Attempt
+		ours := false
 		if len(w.attempts) > 0 {
 			a, ours = w.attempts[ids[i].String()]
 		}
-		w.outputs(&o, tx, ids[i], i == 0 || w.chain.extension && i == len(b.Transactions)-1 && leavesExtension(tx), ours, made)
+		w.outputs(&o, tx, ids[i], i == 0 || w.chain.extension && i == len(b.Transactions)-1 && leavesExtension(tx), a, made)
 		if !ours {
 			continue
 		}
@@ -48,7 +49,7 @@ func (w watch) observe(b *wire.MsgBlock, height int64) (ledger.Observed, error) 
 		if err != nil {
 			return o, fmt.Errorf("block %d: transaction %s: %w", height, a.Ref, err)
 		}
-		att.Head, att.Ref, att.BlockHash = a.Head, a.Ref, o.Hash
+		att.Purpose, att.Head, att.Ref, att.BlockHash = a.Purpose, a.Head, a.Ref, o.Hash
 		o.Mined = append(o.Mined, att)
 	}
 	return o, nil
@@ -66,12 +67,13 @@ func (w watch) inputs(o *ledger.Observed, tx *wire.MsgTx, id chainhash.Hash, mad
 	}
 }
 
-// outputs adds the coins that a transaction makes.
-func (w watch) outputs(o *ledger.Observed, tx *wire.MsgTx, id chainhash.Hash, coinbase, ours bool, made map[wire.OutPoint]bool) {
+// outputs adds the coins that a transaction makes; it is the attempt, unless that is the zero one.
+func (w watch) outputs(o *ledger.Observed, tx *wire.MsgTx, id chainhash.Hash, coinbase bool, a anchor.Attempt, made map[wire.OutPoint]bool) {
 	for n, out := range tx.TxOut {
 		branch, found := w.scripts[string(out.PkScript)]
-		if !found && ours && w.foreign && n > 0 {
-			branch, found = ledger.Log, true
+		if !found && a.Ref != "" && w.foreign && n > 0 {
+			own, other := branchesOf(a.Purpose)
+			branch, found = []int{own, other}[min(n, 2)-1], true
 		}
 		at := wire.OutPoint{Hash: id, Index: uint32(n)}
 		// A coin that is known already was lost and comes back.

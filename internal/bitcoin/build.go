@@ -25,14 +25,19 @@ const (
 
 // order is what a transaction is to be.
 type order struct {
-	head   logtree.Head
-	inputs []ledger.Coin // in any case; the first names the set
-	more   []ledger.Coin // that may be added, most valuable first
-	change []byte        // script for what is left
-	rate   feeRate       // at least
+	purpose string
+	head    logtree.Head
+	inputs  []ledger.Coin // in any case; the first names the set
+	more    []ledger.Coin // that may be added, most valuable first
+	change  []byte        // script for what is left
+	share   []byte        // script for half of that, where the other purpose needs coins; else nil
+	enough  int64         // the least half that is shared
+	shared  int64         // what goes to share; set by split
+	rate    feeRate       // at least
 	// least is what must be paid at least beside increment for the transaction's own size: what a
 	// replacement owes.
 	least     int64
+	evicts    map[string]bool // transactions that a replacement takes out of the mempool
 	increment feeRate
 	most      int64 // never more
 	dust      int64 // the smallest change that is made
@@ -85,7 +90,22 @@ func (o order) choose() (inputs []ledger.Coin, fee, change int64, err error) {
 	}
 }
 
-// unsigned makes the transaction: the head's root in output 0, what is left in output 1.
+// split divides what is left between change and share, if both halves are worth having. It returns the order with what
+// is shared, and the fee and the change that go with it.
+func (o order) split(inputs []ledger.Coin, fee, change int64) (order, int64, int64) {
+	if o.share == nil || change == 0 {
+		return o, fee, change
+	}
+	dearer := o.fee(vsize(inputs, o.change, o.share))
+	half := (change + fee - dearer) / 2
+	if dearer > o.most || half < max(o.enough, o.dust) {
+		return o, fee, change
+	}
+	o.shared = half
+	return o, dearer, change + fee - dearer - half
+}
+
+// unsigned makes the transaction: the head's root in output 0, what is left in output 1, what is shared in output 2.
 func (o order) unsigned(inputs []ledger.Coin, change int64) (*wire.MsgTx, error) {
 	tx := wire.NewMsgTx(2)
 	for _, c := range inputs {
@@ -104,6 +124,9 @@ func (o order) unsigned(inputs []ledger.Coin, change int64) (*wire.MsgTx, error)
 	tx.AddTxOut(wire.NewTxOut(0, data))
 	if change > 0 {
 		tx.AddTxOut(wire.NewTxOut(change, o.change))
+	}
+	if o.shared > 0 {
+		tx.AddTxOut(wire.NewTxOut(o.shared, o.share))
 	}
 	return tx, nil
 }
@@ -133,9 +156,9 @@ func sizeOf(tx *wire.MsgTx) int64 {
 	return int64(3*tx.SerializeSizeStripped()+tx.SerializeSize()+3) / 4
 }
 
-// vsize is the virtual size of a signed transaction with these inputs, the head and, if the script is
-// not nil, change; never less than what it will be.
-func vsize(inputs []ledger.Coin, change []byte) int64 {
+// vsize is the virtual size of a signed transaction with these inputs, the head and outputs to those of the
+// scripts that are not nil; never less than what it will be.
+func vsize(inputs []ledger.Coin, scripts ...[]byte) int64 {
 	const (
 		overhead = 4*(4+1+1+4) + 2 // version, counts, lock time; marker and flag
 		data     = 4 * (8 + 1 + 2 + 32)
@@ -144,8 +167,10 @@ func vsize(inputs []ledger.Coin, change []byte) int64 {
 	for _, c := range inputs {
 		weight += inputWeight(c.Script)
 	}
-	if change != nil {
-		weight += 4 * int64(8+1+len(change))
+	for _, script := range scripts {
+		if script != nil {
+			weight += 4 * int64(8+1+len(script))
+		}
 	}
 	return (weight + 3) / 4
 }

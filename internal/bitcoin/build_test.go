@@ -108,9 +108,10 @@ func TestBudget(t *testing.T) {
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0, 1: // save, if the budget allows it
 				set, fee := fmt.Sprint("set", rapid.IntRange(0, 8).Draw(t, "set")), rapid.Int64Range(1, 600).Draw(t, "fee")
+				next := anchor.Attempt{Purpose: anchor.PurposeLog, Uses: []string{set}, Fee: fee, Created: now, Changed: now}
 				ended := slices.ContainsFunc(attempts, func(a anchor.Attempt) bool { return a.Set() == set && a.State != anchor.Live })
-				if !ended && recent(attempts, now)+reservedWith(attempts, anchor.PurposeLog, set, fee) <= limit {
-					attempts = append(attempts, anchor.Attempt{Purpose: anchor.PurposeLog, Uses: []string{set}, Fee: fee, Created: now, Changed: now})
+				if !ended && recent(attempts, now)+reservedWith(attempts, anchor.PurposeLog, next) <= limit {
+					attempts = append(attempts, next)
 				}
 			default: // settle one of a set, or none; the others are dead then
 				if len(attempts) == 0 {
@@ -153,7 +154,7 @@ func TestBudget(t *testing.T) {
 			if got := recent(attempts, now) + reserved(attempts, anchor.PurposeLog); got != sum {
 				t.Fatalf("the costs are %d, want %d", got, sum)
 			}
-			if got := reserved(attempts, "seeds"); got != 0 {
+			if got := reserved(attempts, anchor.PurposeSeed); got != 0 {
 				t.Fatalf("another purpose costs %d", got)
 			}
 		}

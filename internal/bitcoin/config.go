@@ -54,7 +54,8 @@ type Config struct {
 	FallbackFeeRate float64 `toml:"fallback_fee_rate"`
 	// MaxFee is the most that one transaction may cost, in satoshi. Default 20,000.
 	MaxFee int64 `toml:"max_fee"`
-	// MaxFeeDay is the most that may be spent in 24 hours, in satoshi. Default 150,000.
+	// MaxFeeDay is the most that may be spent in 24 hours, in satoshi; at most half of it for OriginStamp's
+	// periods. Default 150,000.
 	MaxFeeDay int64 `toml:"max_fee_day"`
 	// Resend is how often a transaction that is not mined is given to the node again. Default 30s.
 	Resend Duration `toml:"resend"`

@@ -43,18 +43,25 @@ func (r *rig) restartWithFault() {
 }
 
 // life is the life of a target: it is funded, sends, replaces, is mined, loses its block twice, counts,
-// and sends again. It returns what it cost, in transactions.
+// and sends again; where it carries seeds, those as well. It returns what it cost, in transactions.
 func life(r *rig, restart bool) (attempts int) {
 	r.t.Helper()
 	s, err := r.target.Status(r.t.Context(), r.now)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if _, err := r.chain.Faucet(s.Address, 100_000); err != nil {
-		r.t.Fatal(err)
+	payments := 1
+	if r.seeds != nil {
+		payments = 2
+	}
+	for range payments {
+		if _, err := r.chain.Faucet(s.Address, 100_000); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 	r.mine(1)
 	r.append(3)
+	r.seed()
 	r.calm(restart) // sent
 	r.append(1)
 	r.chain.SetFeeRate(5_000)
@@ -71,6 +78,7 @@ func life(r *rig, restart bool) (attempts int) {
 	r.mine(3)
 	r.calm(restart) // restored
 	r.append(1)
+	r.seed()
 	r.later()
 	r.calm(restart) // sent
 	r.mine(3)
@@ -154,6 +162,7 @@ func (r *rig) covered() {
 	for _, c := range all {
 		counted[c.Epoch] = c.Counted
 	}
+	r.coveredSeeds()
 	for _, h := range append(heads, head) {
 		if h.Size > 0 && counted[h.Epoch] != h.Size {
 			r.t.Errorf("epoch %d is attested to %d of %d entries", h.Epoch, counted[h.Epoch], h.Size)
@@ -161,15 +170,19 @@ func (r *rig) covered() {
 	}
 }
 
-var failuresStep = flag.Int("failures.step", 4, "TestFailureTable lets one in so many ConnectBlocks fail, which most of a life is made of")
+var failuresStep = flag.Int("failures.step", 5, "TestFailureTable lets one in so many ConnectBlocks fail, which most of a life is made of")
 
 // Every write of the store that did not happen, or happened and was reported as failed, with and
 // without a restart after it in turn: nothing is lost, paid for twice or false.
 func TestFailureTable(t *testing.T) {
 	late := func(r *rig) { r.config.Birth, r.config.Confirmations = 109, 3 } // few blocks, to fail at each
-	reference := newRig(t, late)
-	want := life(reference, false)
+	withSeeds := func(r *rig) { late(r); carrying(r) }
+	alone, both := life(newRig(t, late), false), life(newRig(t, withSeeds), false)
 	for _, verb := range []string{"PinTarget", "StartChain", "ConnectBlock", "DisconnectBlock", "SaveAttempt", "MarkSent", "SaveStatus"} {
+		change, want := withSeeds, both
+		if verb == "PinTarget" || verb == "StartChain" || verb == "SaveStatus" { // about no seed
+			change, want = late, alone
+		}
 		for _, happens := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/happens=%v", verb, happens), func(t *testing.T) {
 				t.Parallel()
@@ -184,7 +197,7 @@ func TestFailureTable(t *testing.T) {
 					step = 3
 				}
 				for first := skip; ; skip += step {
-					r := newRig(t, late)
+					r := newRig(t, change)
 					r.faulty.verb, r.faulty.happens, r.faulty.skip = verb, happens, skip
 					got := life(r, skip/step%2 == 1)
 					if r.faulty.hits == 0 {
@@ -261,11 +274,14 @@ func TestStorm(t *testing.T) {
 func storm(t *testing.T, random *rand.Rand) {
 	r := newRig(t, func(r *rig) {
 		r.config.Birth, r.config.Confirmations, r.config.Script, r.epochs = 109, 3, []string{"wpkh", "tr"}[random.IntN(2)], 16
-		r.config.MaxFeeDay = 1_000_000
+		r.config.MaxFeeDay = 2_000_000
+		if random.IntN(2) == 0 {
+			r.seeds = &seeds{}
+		}
 	})
 	r.fund(300_000)
 	for range 100 {
-		switch random.IntN(14) {
+		switch random.IntN(15) {
 		case 0, 1, 2:
 			r.append(1 + random.IntN(3))
 		case 3, 4, 5:
@@ -289,6 +305,8 @@ func storm(t *testing.T, random *rand.Rand) {
 			if all := r.attempts(); len(all) > 0 {
 				r.chain.MineWith(decodeTx(t, all[random.IntN(len(all))].Raw))
 			}
+		case 14:
+			r.seed()
 		}
 		if err := r.try(); err != nil {
 			t.Logf("step: %v", err)
@@ -301,7 +319,11 @@ func storm(t *testing.T, random *rand.Rand) {
 	r.chain.SetFeeRate(1000)
 	r.mineEmpty(100)
 	r.fund(300_000)
-	for range 12 {
+	rounds := 12
+	if r.seeds != nil {
+		rounds += len(r.seeds.made) // one after the other
+	}
+	for range rounds {
 		r.later()
 		r.try()
 		r.mine(3)

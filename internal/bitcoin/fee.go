@@ -23,18 +23,18 @@ func (r feeRate) perByte() float64 { return float64(r) / 1000 }
 // rateOf is the rate that an attempt pays, rounded down.
 func rateOf(a anchor.Attempt) feeRate { return feeRate(a.Fee * 1000 / max(1, a.VSize)) }
 
-// reserved is what the attempts of a purpose may cost that are not settled: for each set the highest
+// reserved is what the attempts of a purpose, or of all when it is empty, may cost that are not settled: for each set the highest
 // fee of those that may still be mined, however old it is. A set of which one is settled costs what
 // that one paid, which is not counted here; one whose attempts are all dead costs nothing.
 func reserved(attempts []anchor.Attempt, purpose string) int64 {
 	highest, settled := make(map[string]int64), make(map[string]bool)
 	for _, a := range attempts {
 		switch {
-		case a.Purpose != purpose:
+		case purpose != "" && a.Purpose != purpose:
 		case a.State == anchor.Settled:
-			settled[a.Set()] = true
+			settled[setOf(a)] = true
 		case a.Unsettled():
-			highest[a.Set()] = max(highest[a.Set()], a.Fee)
+			highest[setOf(a)] = max(highest[setOf(a)], a.Fee)
 		}
 	}
 	var sum int64
@@ -46,10 +46,9 @@ func reserved(attempts []anchor.Attempt, purpose string) int64 {
 	return sum
 }
 
-// reservedWith is reserved after an attempt with this fee was added to a set, new or not.
-func reservedWith(attempts []anchor.Attempt, purpose, set string, fee int64) int64 {
-	with := append(attempts[:len(attempts):len(attempts)], anchor.Attempt{Purpose: purpose, Uses: []string{set}, Fee: fee, State: anchor.Live})
-	return reserved(with, purpose)
+// reservedWith is reserved after an attempt was added to its set, new or not.
+func reservedWith(attempts []anchor.Attempt, purpose string, a anchor.Attempt) int64 {
+	return reserved(append(attempts[:len(attempts):len(attempts)], a), purpose)
 }
 
 // pause is the time between the transaction of this id and the next: interval times a factor from 1 to 2

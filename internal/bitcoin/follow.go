@@ -217,7 +217,7 @@ func (t *Target) rewind(ctx context.Context, now time.Time, info chainInfo) erro
 			return err
 		}
 		for _, a := range withdrawn {
-			t.log.Error("an attestation that was given out is withdrawn: its block left the best chain", "transaction", a.Ref, "height", a.Height, "epoch", a.Head.Epoch, "size", a.Head.Size)
+			t.log.Error("an attestation that was given out is withdrawn: its block left the best chain", "transaction", a.Ref, "height", a.Height, anchor.Naming(a.Purpose, a.Head))
 		}
 	}
 	if first > chain.Base {
@@ -289,10 +289,10 @@ func (t *Target) connect(ctx context.Context, now time.Time, b *wire.MsgBlock, b
 		return best, err
 	}
 	for _, a := range o.Mined {
-		t.log.Info("a transaction is mined", "transaction", a.Ref, "height", a.Height, "epoch", a.Head.Epoch, "size", a.Head.Size)
+		t.log.Info("a transaction is mined", "transaction", a.Ref, "height", a.Height, anchor.Naming(a.Purpose, a.Head))
 	}
 	for _, a := range counted {
-		t.log.Info("an attestation counts", "transaction", a.Ref, "height", a.Height, "epoch", a.Head.Epoch, "size", a.Head.Size)
+		t.log.Info("an attestation counts", "transaction", a.Ref, "height", a.Height, anchor.Naming(a.Purpose, a.Head))
 	}
 	return o.Block, nil
 }
@@ -342,7 +342,8 @@ func (t *Target) pruned(ctx context.Context, hash chainhash.Hash, height int64, 
 
 // forget drops what was learned from a node at another block.
 func (t *Target) forget() {
-	t.nextSend, t.refusal = time.Time{}, nil
+	t.nextSend = time.Time{}
+	clear(t.refusal)
 	clear(t.cheap)
 	clear(t.refusals)
 }

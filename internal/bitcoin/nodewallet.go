@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,8 +32,8 @@ type nodeWallet struct {
 	name string
 	kind string // of new addresses: bech32 or bech32m
 	net  network
-	to   string // the address for funding, once it is known
-	next []byte // the script for change that the next transaction gets
+	to   string         // the address for funding, once it is known
+	next map[int][]byte // by branch the script for change that the next transaction gets
 }
 
 func newNodeWallet(c Config, net network, n node) *nodeWallet {
@@ -40,7 +41,7 @@ func newNodeWallet(c Config, net network, n node) *nodeWallet {
 	if c.Script == "tr" {
 		kind = "bech32m"
 	}
-	return &nodeWallet{node: n, name: strings.TrimPrefix(c.Wallet, nodeWalletPrefix), kind: kind, net: net}
+	return &nodeWallet{node: n, name: strings.TrimPrefix(c.Wallet, nodeWalletPrefix), kind: kind, net: net, next: make(map[int][]byte)}
 }
 
 // ask calls a method of the wallet, which is loaded first if it is not.
@@ -155,9 +156,9 @@ func (w *nodeWallet) locate(ctx context.Context, c ledger.Coin) (int64, error) {
 }
 
 // change asks for a new address only when the last one was used.
-func (w *nodeWallet) change(ctx context.Context) ([]byte, error) {
-	if w.next != nil {
-		return w.next, nil
+func (w *nodeWallet) change(ctx context.Context, branch int) ([]byte, error) {
+	if script, ok := w.next[branch]; ok {
+		return script, nil
 	}
 	var text string
 	if err := w.ask(ctx, &text, "getrawchangeaddress", w.kind); err != nil {
@@ -167,8 +168,12 @@ func (w *nodeWallet) change(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, w.node.strange(fmt.Errorf("getrawchangeaddress: %w", err))
 	}
-	w.next, err = txscript.PayToAddrScript(to)
-	return w.next, err
+	script, err := txscript.PayToAddrScript(to)
+	if err != nil {
+		return nil, err
+	}
+	w.next[branch] = script
+	return script, nil
 }
 
 func (w *nodeWallet) sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Coin) (*wire.MsgTx, error) {
@@ -208,6 +213,8 @@ func (w *nodeWallet) sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Co
 	if signed.TxHash() != tx.TxHash() {
 		return nil, w.node.strange(errors.New("the wallet signed another transaction than it was given"))
 	}
-	w.next = nil
+	maps.DeleteFunc(w.next, func(_ int, script []byte) bool {
+		return slices.ContainsFunc(tx.TxOut, func(out *wire.TxOut) bool { return bytes.Equal(out.PkScript, script) })
+	})
 	return signed, nil
 }

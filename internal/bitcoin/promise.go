@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/logtree"
 )
 
@@ -23,9 +24,9 @@ type Promises func(ctx context.Context, now time.Time, epoch int, from, before i
 // on its way without it. It is called before the target is used.
 func (t *Target) Keep(p Promises) { t.promises = p }
 
-// promised is what was promised of the entries of a head from an index on.
-func (t *Target) promised(ctx context.Context, now time.Time, head logtree.Head, from int64) (Promise, error) {
-	if t.promises == nil {
+// promised is what was promised of the entries of a head from an index on. Nothing is of a seed.
+func (t *Target) promised(ctx context.Context, now time.Time, purpose string, head logtree.Head, from int64) (Promise, error) {
+	if t.promises == nil || purpose != anchor.PurposeLog {
 		return Promise{}, nil
 	}
 	return t.promises(ctx, now, head.Epoch, from, head.Size)

@@ -23,13 +23,14 @@ import (
 
 // live is a log, a real node and a target between them.
 type live struct {
-	t      testing.TB
-	node   *testnode.Node
-	db     *store.DB
-	config bitcoin.Config
-	target *bitcoin.Target
-	loop   *anchor.Loop
-	now    time.Time
+	t       testing.TB
+	node    *testnode.Node
+	db      *store.DB
+	config  bitcoin.Config
+	target  *bitcoin.Target
+	loop    *anchor.Loop
+	now     time.Time
+	carries bool // seeds
 }
 
 func newLive(t testing.TB, node *testnode.Node, change func(*bitcoin.Config)) *live {
@@ -66,7 +67,12 @@ func (l *live) start() {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(l.target.Close)
-	l.loop = anchor.New(name, l.target, l.db, anchor.Options{Log: log})
+	o := anchor.Options{Log: log}
+	if l.carries {
+		l.target.CarrySeeds()
+		o.Seeds = l.db
+	}
+	l.loop = anchor.New(name, l.target, l.db, o)
 }
 
 func (l *live) try() error {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,6 +39,7 @@ import (
 type rig struct {
 	promisedFee int64 // that a kept promise may cost
 	promises    bitcoin.Promises
+	seeds       *seeds // that the target carries; nil for none
 	t           testing.TB
 	chain       *devchain.Chain
 	db          *store.DB
@@ -49,6 +51,7 @@ type rig struct {
 	loop        *anchor.Loop
 	now         time.Time
 	asking      atomic.Bool // the rig itself asks the chain
+	logged      bytes.Buffer
 
 	// cut, when set, is asked of each call whether the connection breaks before or after it is done.
 	cut atomic.Pointer[func(method string) (before, after bool)]
@@ -156,14 +159,20 @@ func (r *rig) open() {
 
 func (r *rig) start() {
 	r.t.Helper()
-	log := slog.New(slog.NewTextHandler(testLog{r.t}, nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(testLog{r.t}, &r.logged), nil))
 	var err error
 	if r.target, err = bitcoin.New(name, r.config, r.faulty, log); err != nil {
 		r.t.Fatal(err)
 	}
 	r.target.Keep(r.promises)
 	r.t.Cleanup(r.target.Close)
-	r.loop = anchor.New(name, r.target, r.faulty, anchor.Options{Log: log})
+	o := anchor.Options{Log: log}
+	if r.seeds != nil {
+		r.target.CarrySeeds()
+		r.seeds.db = r.db
+		o.Seeds = r.seeds
+	}
+	r.loop = anchor.New(name, r.target, r.faulty, o)
 }
 
 func (r *rig) restart() {
@@ -392,6 +401,7 @@ func (r *rig) check() {
 		attempts[a.Ref] = a
 		tx := decodeTx(r.t, a.Raw)
 		r.checkAttempt(a, tx)
+		r.checkApart(a, attempts)
 		sets[a.Ref] = a.Set()
 		if a.State == anchor.Mined || a.State == anchor.Settled {
 			mined[a.Set()]++
@@ -414,7 +424,7 @@ func (r *rig) check() {
 func (r *rig) checkAttempt(a anchor.Attempt, tx *wire.MsgTx) {
 	r.t.Helper()
 	data := append([]byte{0x6a, 32}, a.Head.Root[:]...)
-	if tx.TxID() != a.Ref || !bytes.Equal(tx.TxOut[0].PkScript, data) || tx.TxOut[0].Value != 0 || len(tx.TxOut) > 2 {
+	if tx.TxID() != a.Ref || !bytes.Equal(tx.TxOut[0].PkScript, data) || tx.TxOut[0].Value != 0 || len(tx.TxOut) > 3 || len(tx.TxOut) == 3 && r.seeds == nil {
 		r.t.Errorf("attempt %d is not a transaction with its head", a.ID)
 	}
 	for i, in := range tx.TxIn {
@@ -428,8 +438,11 @@ func (r *rig) checkAttempt(a anchor.Attempt, tx *wire.MsgTx) {
 	if len(tx.TxIn) != len(a.Uses) {
 		r.t.Errorf("attempt %d has %d inputs and uses %d coins", a.ID, len(tx.TxIn), len(a.Uses))
 	}
-	root, err := r.db.Nodes(r.t.Context(), a.Head.Epoch).Root(a.Head.Size)
-	if err != nil || root != a.Head.Root {
+	if a.Purpose == anchor.PurposeSeed {
+		if !slices.Contains(r.seeds.made, a.Head) {
+			r.t.Errorf("attempt %d carries what is no seed", a.ID)
+		}
+	} else if root, err := r.db.Nodes(r.t.Context(), a.Head.Epoch).Root(a.Head.Size); err != nil || root != a.Head.Root {
 		r.t.Errorf("attempt %d carries what is no head: %v", a.ID, err)
 	}
 	most := r.config.MaxFee

@@ -13,7 +13,7 @@ import (
 )
 
 // Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way.
-func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) (anchor.Attempt, bool, error) {
+func (t *Target) Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (anchor.Attempt, bool, error) {
 	chain, err := t.store.Chain(ctx, t.name)
 	if err != nil {
 		return anchor.Attempt{}, false, err
@@ -32,22 +32,25 @@ func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) 
 	p := newPurse(chain.Best.Height, int64(t.config.Confirmations), coins, attempts)
 	var o order
 	var ok bool
-	if open := p.open(); len(open) > 0 {
-		o, ok, err = t.replacement(ctx, now, p, open, head)
+	if open := p.openFor(purpose); len(open) > 0 {
+		o, ok, err = t.replacement(ctx, now, p, open[0], head)
 	} else {
-		o, ok, err = t.first(ctx, now, p, head)
+		o, ok, err = t.first(ctx, now, p, purpose, head)
 	}
 	if err != nil || !ok {
 		return anchor.Attempt{}, false, err
 	}
+	o.purpose = purpose
 	return t.fill(ctx, now, p, attempts, o)
 }
 
-// replacement is the order for a transaction that replaces the first open set's, if it pays too
-// little now, or lacks what should be on its way.
-func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open []set, head logtree.Head) (order, bool, error) {
-	s := open[0]
-	current := s.highest()
+// replacement is the order for a transaction that replaces an open set's, if it pays too little now, or lacks what should be
+// on its way. A seed is replaced by itself.
+func (t *Target) replacement(ctx context.Context, now time.Time, p purse, s set, head logtree.Head) (order, bool, error) {
+	current, purpose := s.highest(), s.purpose()
+	if purpose == anchor.PurposeSeed {
+		head = current.Head
+	}
 	if t.firm && !t.cheap[current.Ref] {
 		return order{}, false, nil
 	}
@@ -55,11 +58,11 @@ func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open [
 	if current.Head.Epoch == head.Epoch {
 		carried = current.Head.Size
 	}
-	missing, err := t.promised(ctx, now, head, carried)
+	missing, err := t.promised(ctx, now, purpose, head, carried)
 	if err != nil || t.rates.want <= rateOf(current) && !t.cheap[current.Ref] && !missing.Overdue {
 		return order{}, false, err
 	}
-	waiting, err := t.promised(ctx, now, head, 0)
+	waiting, err := t.promised(ctx, now, purpose, head, 0)
 	if err != nil {
 		return order{}, false, err
 	}
@@ -70,34 +73,35 @@ func (t *Target) replacement(ctx context.Context, now time.Time, p purse, open [
 	for _, outpoint := range current.Uses {
 		o.inputs = append(o.inputs, p.coins[outpoint])
 	}
+	_, other := branchesOf(purpose)
 	for _, c := range p.free(s) {
-		if c.Branch != ledger.Seeds && !slices.Contains(current.Uses, c.Outpoint) {
+		if c.Branch != other && !slices.Contains(current.Uses, c.Outpoint) {
 			o.more = append(o.more, c)
 		}
 	}
 	// What spends the replaced transaction's change leaves the mempool with it and is to be outbid too.
-	for _, s := range open {
-		o.least += s.highest().Fee
-	}
+	o.evicts, o.least = p.evicted(s)
 	return o, true, nil
 }
 
-// first is the order for the first transaction of a new set, unless it is too early for one.
-func (t *Target) first(ctx context.Context, now time.Time, p purse, head logtree.Head) (order, bool, error) {
-	waiting, err := t.promised(ctx, now, head, 0)
+// first is the order for the first transaction of a new set, unless it is too early for one. Seeds wait for no interval:
+// they have a period of their own.
+func (t *Target) first(ctx context.Context, now time.Time, p purse, purpose string, head logtree.Head) (order, bool, error) {
+	waiting, err := t.promised(ctx, now, purpose, head, 0)
 	if err != nil {
 		return order{}, false, err
 	}
-	last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog)
-	if err != nil || found && !waiting.Overdue && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
+	last, found, err := t.store.LastAttempt(ctx, t.name, purpose)
+	if err != nil || found && purpose == anchor.PurposeLog && !waiting.Overdue && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
 		return order{}, false, err
 	}
 	o := order{head: head, dust: t.net.chain.dust, rate: t.rates.want, increment: t.rates.increment, most: t.cap(waiting)}
+	own, other := branchesOf(purpose)
 	for _, c := range p.free(nil) {
 		switch {
-		case c.Branch == ledger.Log && len(o.inputs) == 0:
+		case c.Branch == own && len(o.inputs) == 0:
 			o.inputs = append(o.inputs, c)
-		case c.Branch != ledger.Seeds:
+		case c.Branch != other:
 			o.more = append(o.more, c)
 		}
 	}
@@ -123,17 +127,17 @@ func (t *Target) fill(ctx context.Context, now time.Time, p purse, attempts []an
 	if o.change, err = t.changeScript(ctx, o); err != nil {
 		return anchor.Attempt{}, false, err
 	}
-	inputs, fee, change, err := o.choose()
-	if err != nil {
-		return anchor.Attempt{}, false, t.poor(p, o, err)
-	}
-	spent, err := t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day))
-	if err != nil {
+	if o.share, o.enough, err = t.shareScript(ctx, p, o); err != nil {
 		return anchor.Attempt{}, false, err
 	}
-	if cost := spent + reservedWith(attempts, anchor.PurposeLog, inputs[0].Outpoint, fee); cost > t.config.MaxFeeDay {
-		return anchor.Attempt{}, false, anchor.Faultf(anchor.DayCap, nil,
-			"The next transaction would bring the fees of 24 hours to %d %s, above max_fee_day of %d; waiting, or raise it.", cost, t.net.chain.unit, t.config.MaxFeeDay)
+	inputs, fee, change, err := o.choose()
+	if err != nil {
+		return anchor.Attempt{}, false, t.poor(o, err)
+	}
+	o, fee, change = o.split(inputs, fee, change)
+	next := anchor.Attempt{Purpose: o.purpose, Head: o.head, Uses: []string{inputs[0].Outpoint}, Fee: fee, State: anchor.Live}
+	if err := t.withinDay(ctx, now, attempts, next); err != nil {
+		return anchor.Attempt{}, false, err
 	}
 	if ok, err := t.keep(ctx, now, p, inputs); err != nil || !ok {
 		return anchor.Attempt{}, false, err
@@ -155,15 +159,16 @@ func (t *Target) held(ctx context.Context, s set, other anchor.Attempt, cause er
 	return other, refused, cause
 }
 
-// changeScript is where change goes: to the script that the log coin has already, so that the
+// changeScript is where change goes: to the script that the coin of the branch has already, so that the
 // node's wallet is not asked for a new one with every replacement.
 func (t *Target) changeScript(ctx context.Context, o order) ([]byte, error) {
+	own, _ := branchesOf(o.purpose)
 	for _, c := range o.inputs {
-		if c.Branch == ledger.Log {
+		if c.Branch == own {
 			return c.Script, nil
 		}
 	}
-	return t.wallet.change(ctx)
+	return t.wallet.change(ctx, own)
 }
 
 // keep stores the inputs that following blocks did not find, so that their spending is seen. It
@@ -194,7 +199,7 @@ func (t *Target) keep(ctx context.Context, now time.Time, p purse, inputs []ledg
 }
 
 // poor names the state of a wallet that cannot pay.
-func (t *Target) poor(p purse, o order, err error) error {
+func (t *Target) poor(o order, err error) error {
 	var short errShort
 	var high errCap
 	switch {
@@ -205,8 +210,12 @@ func (t *Target) poor(p purse, o order, err error) error {
 		for _, c := range slices.Concat(o.inputs, o.more) {
 			have += c.Value
 		}
+		if o.purpose == anchor.PurposeSeed {
+			return anchor.Faultf(anchor.NoFunds, nil, "The coins for seeds have %d %s, and the next transaction needs %d more; the log's are not spent for them: send coins to %s, for example %d %[2]s for a hundred transactions.",
+				have, t.net.chain.unit, short.missing, t.wallet.address(), 100*o.rate.fee(ordinary))
+		}
 		return anchor.Faultf(anchor.NoFunds, nil, "The wallet can spend %d %s and needs %d more for the next transaction: send coins to %s, for example %d %[2]s for a hundred transactions.",
-			have, t.net.chain.unit, short.missing, t.wallet.address(), 100*o.rate.fee(200))
+			have, t.net.chain.unit, short.missing, t.wallet.address(), 100*o.rate.fee(ordinary))
 	}
 	return err
 }
@@ -261,8 +270,8 @@ func (t *Target) taken(ctx context.Context, now time.Time, a anchor.Attempt, v v
 	default:
 		t.refusals[a.Ref]++
 		// Once may be a block that was not followed yet.
-		if t.refusals[a.Ref] > 1 {
-			t.refusal = anchor.Faultf(anchor.Refused, err, "The %s node refuses transaction %s: %v", t.net.chain.name, a.Ref, err)
+		if t.refusals[a.Ref] > 1 && t.refusal[a.Purpose] == nil {
+			t.refusal[a.Purpose] = anchor.Faultf(anchor.Refused, err, "The %s node refuses transaction %s: %v", t.net.chain.name, a.Ref, err)
 		}
 	}
 	return nil
@@ -286,7 +295,7 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 		return err
 	}
 	p := newPurse(chain.Best.Height, int64(t.config.Confirmations), coins, attempts)
-	t.refusal = nil
+	clear(t.refusal)
 	for _, s := range p.sets {
 		a, ok := s.toSend()
 		if !ok {
@@ -310,8 +319,14 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if t.refusal != nil {
-		return t.refusal
+	var refused error
+	for _, purpose := range []string{anchor.PurposeLog, anchor.PurposeSeed} {
+		if f := t.refusal[purpose]; f != nil {
+			refused = errors.Join(refused, anchor.About(purpose, f))
+		}
+	}
+	if refused != nil {
+		return refused
 	}
 	t.nextSend = now.Add(time.Duration(t.config.Resend))
 	return nil

@@ -1,24 +1,36 @@
 package bitcoin
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/bitcoin/ledger"
 )
 
-// set are the attempts that spend the same first coin, oldest first. At most one is ever mined.
+// set are the attempts that spend the same first coin for the same purpose, oldest first. At most one is ever mined. All of a
+// seed's carry that one seed.
 type set []anchor.Attempt
+
+// setOf names the set that an attempt is in.
+func setOf(a anchor.Attempt) string {
+	if a.Purpose == anchor.PurposeSeed {
+		return fmt.Sprintf("%s %d %s", a.Purpose, a.Head.Epoch, a.Set())
+	}
+	return a.Purpose + " " + a.Set()
+}
+
+func (s set) purpose() string { return s[0].Purpose }
 
 // group makes sets of attempts, in the order of their first ones: parents before children.
 func group(attempts []anchor.Attempt) []set {
 	var sets []set
 	at := make(map[string]int)
 	for _, a := range attempts {
-		i, ok := at[a.Set()]
+		i, ok := at[setOf(a)]
 		if !ok {
 			i = len(sets)
-			at[a.Set()] = i
+			at[setOf(a)] = i
 			sets = append(sets, nil)
 		}
 		sets[i] = append(sets[i], a)
@@ -130,6 +142,30 @@ func (p purse) open() []set {
 	return open
 }
 
+// openFor are the open sets of a purpose.
+func (p purse) openFor(purpose string) []set {
+	return slices.DeleteFunc(p.open(), func(s set) bool { return s.purpose() != purpose })
+}
+
+// evicted are the transactions of an open set, and those that spend their outputs: a replacement evicts them all. fees are
+// what they pay at most.
+func (p purse) evicted(first set) (all map[string]bool, fees int64) {
+	all = make(map[string]bool)
+	for _, s := range p.open() {
+		live := s.live()
+		if setOf(s[0]) != setOf(first[0]) && !slices.ContainsFunc(live, func(a anchor.Attempt) bool {
+			return slices.ContainsFunc(a.Uses, func(outpoint string) bool { return all[outpoint[:64]] })
+		}) {
+			continue
+		}
+		for _, a := range live {
+			all[a.Ref] = true
+		}
+		fees += s.highest().Fee
+	}
+	return all, fees
+}
+
 // mineable says whether every coin of an attempt is there or may well come back.
 func (p purse) mineable(a anchor.Attempt) bool {
 	return !slices.ContainsFunc(a.Uses, func(outpoint string) bool { return p.prospect(outpoint) == gone })
@@ -148,7 +184,7 @@ const coinbaseDepth = 100
 func (p purse) free(except set) []ledger.Coin {
 	taken := make(map[string]bool)
 	for _, s := range p.open() {
-		if len(except) > 0 && s[0].Set() == except[0].Set() {
+		if len(except) > 0 && setOf(s[0]) == setOf(except[0]) {
 			continue
 		}
 		for _, a := range s.live() {

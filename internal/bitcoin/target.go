@@ -44,13 +44,13 @@ type AttemptStore interface {
 	// Unsettled are the attempts that may still change the best chain, with all of their sets; oldest
 	// first.
 	Unsettled(ctx context.Context, target string) ([]anchor.Attempt, error)
-	// SettledFees are what attempts cost that were settled since.
+	// SettledFees are what attempts of a purpose, or of all when it is empty, cost that were settled since.
 	SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error)
 	LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error)
 	MarkSent(ctx context.Context, now time.Time, id int64) error
 }
 
-// Target is a Bitcoin-like chain that attests to heads of the log. It implements [anchor.Target].
+// Target is a Bitcoin-like chain that attests to heads of the log, and to seeds. It implements [anchor.Target].
 type Target struct {
 	name   string
 	config Config
@@ -61,16 +61,17 @@ type Target struct {
 	log    *slog.Logger
 	// promises is nil where there are none.
 	promises Promises
+	seeds    bool // it carries them
 
 	// Of the goroutine that calls the methods. All can be lost.
 	pinned     bool
 	lagging    bool // the node was downloading the chain
 	nodeHeight int64
-	nextSend   time.Time       // when to give the node our transactions again; zero is at once
-	cheap      map[string]bool // transactions that the node found too cheap when it saw them last
-	refusals   map[string]int  // how often the node refused a transaction, in a row
-	firm       bool            // the node, as Litecoin Core by default, replaces no transaction of its mempool
-	refusal    *anchor.Fault   // the one that the status names
+	nextSend   time.Time                // when to give the node our transactions again; zero is at once
+	cheap      map[string]bool          // transactions that the node found too cheap when it saw them last
+	refusals   map[string]int           // how often the node refused a transaction, in a row
+	firm       bool                     // the node, as Litecoin Core by default, replaces no transaction of its mempool
+	refusal    map[string]*anchor.Fault // by purpose the one that the status names
 	rates      rates
 	balance    int64 // of the node's wallet, when its best block was at balanceAt
 	balanceAt  int64
@@ -101,7 +102,7 @@ func New(name string, c Config, store Store, log *slog.Logger) (*Target, error) 
 	}
 	t := &Target{
 		name: name, config: c, net: net, store: store, node: node{client}, log: log.With("target", name),
-		cheap: make(map[string]bool), refusals: make(map[string]int),
+		cheap: make(map[string]bool), refusals: make(map[string]int), refusal: make(map[string]*anchor.Fault),
 	}
 	if isNodeWallet(c.Wallet) {
 		t.wallet = newNodeWallet(c, net, t.node)
@@ -152,14 +153,9 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 	if err != nil {
 		return s, err
 	}
-	open := reserved(attempts, anchor.PurposeLog)
-	if s.FeesDay, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day)); err != nil {
+	if s.FeesDay, s.FeesWeek, err = t.fees(ctx, now, attempts, ""); err != nil {
 		return s, err
 	}
-	if s.FeesWeek, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-week)); err != nil {
-		return s, err
-	}
-	s.FeesDay, s.FeesWeek = s.FeesDay+open, s.FeesWeek+open
 	if last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog); err != nil {
 		return s, err
 	} else if found {
@@ -177,23 +173,48 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 			}
 		}
 	}
-	for _, set := range group(attempts) {
-		a, ok := set.shown()
-		if !ok {
-			continue
+	s.Waiting, s.Tip = waiting(attempts, anchor.PurposeLog, chain.Best.Height)
+	if t.seeds {
+		s.Seeds = &anchor.Seeded{}
+		s.Seeds.Waiting, _ = waiting(attempts, anchor.PurposeSeed, chain.Best.Height)
+		if s.Seeds.FeesDay, s.Seeds.FeesWeek, err = t.fees(ctx, now, attempts, anchor.PurposeSeed); err != nil {
+			return s, err
 		}
-		w := anchor.Waiting{Ref: a.Ref}
-		if a.State == anchor.Mined {
-			w.Height, w.Confirmations = a.Height, chain.Best.Height-a.Height+1
-		} else {
-			s.Tip = fmt.Sprintf("%x", a.Head.Root)
-		}
-		s.Waiting = append(s.Waiting, w)
 	}
 	if n := len(s.Waiting); n > 0 {
 		s.Message = fmt.Sprintf("Waiting for confirmations of %d %s.", n, plural(n, "transaction"))
 	}
 	return s, nil
+}
+
+// waiting are the transactions of a purpose without the required confirmations, and the root in the one that no block has.
+func waiting(attempts []anchor.Attempt, purpose string, height int64) (all []anchor.Waiting, tip string) {
+	for _, set := range group(attempts) {
+		a, ok := set.shown()
+		if !ok || a.Purpose != purpose {
+			continue
+		}
+		w := anchor.Waiting{Ref: a.Ref}
+		if a.State == anchor.Mined {
+			w.Height, w.Confirmations = a.Height, height-a.Height+1
+		} else {
+			tip = fmt.Sprintf("%x", a.Head.Root)
+		}
+		all = append(all, w)
+	}
+	return all, tip
+}
+
+// fees are what a purpose, or all when it is empty, cost in a day and in a week, with what is reserved.
+func (t *Target) fees(ctx context.Context, now time.Time, attempts []anchor.Attempt, purpose string) (inDay, inWeek int64, err error) {
+	if inDay, err = t.store.SettledFees(ctx, t.name, purpose, now.Add(-day)); err != nil {
+		return 0, 0, err
+	}
+	if inWeek, err = t.store.SettledFees(ctx, t.name, purpose, now.Add(-week)); err != nil {
+		return 0, 0, err
+	}
+	open := reserved(attempts, purpose)
+	return inDay + open, inWeek + open, nil
 }
 
 func plural(n int, word string) string {

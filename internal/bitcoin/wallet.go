@@ -16,8 +16,8 @@ type wallet interface {
 	scripts() map[string]int
 	// more are confirmed coins for funding that are not found by searching blocks.
 	more(ctx context.Context) ([]ledger.Coin, error)
-	// change is the script that change goes to.
-	change(ctx context.Context) ([]byte, error)
+	// change is the script that change for a branch goes to.
+	change(ctx context.Context, branch int) ([]byte, error)
 	// sign signs all inputs, which spend these coins.
 	sign(ctx context.Context, tx *wire.MsgTx, coins []ledger.Coin) (*wire.MsgTx, error)
 	// address is where people send coins to; empty while it is not known.
@@ -49,8 +49,8 @@ func (w *ownWallet) scripts() map[string]int {
 
 func (w *ownWallet) more(context.Context) ([]ledger.Coin, error) { return nil, nil }
 
-func (w *ownWallet) change(context.Context) ([]byte, error) {
-	return w.keys.branches[ledger.Log].script, nil
+func (w *ownWallet) change(_ context.Context, branch int) ([]byte, error) {
+	return w.keys.branches[branch].script, nil
 }
 
 func (w *ownWallet) address() string { return w.keys.branches[ledger.Funding].address }

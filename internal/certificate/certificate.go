@@ -116,7 +116,10 @@ func (s *Server) certify(ctx context.Context, st account.Stamp, owner bool) (*Ce
 		AsOf: s.config.Now().UTC().Truncate(time.Minute), TestNetwork: anyTest(targets),
 	}
 	if st.Public || owner {
-		c.File, c.Branding, c.Thumbnail = &st.File, st.Branding, st.Thumbnail
+		c.Branding, c.Thumbnail = st.Branding, st.Thumbnail
+		if st.File != (account.File{}) { // a submitted hash has none
+			c.File = &st.File
+		}
 	}
 	printed, err := publish.Of(ctx, s.config.Store, st, 1)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/qr"
 )
 
 //go:embed parts.html
@@ -66,11 +67,11 @@ func (s shown) Link(suffix string) string { return ".." + s.path(suffix) }
 
 func show(c *Certificate, title, asked string) (shown, string, error) {
 	view := shown{Title: title, Certificate: c, Asked: asked}
-	code, err := encodeQR(c.Address())
+	code, err := qr.Encode(c.Address())
 	if err != nil {
 		return view, "", err
 	}
-	view.QR, view.QRSize = code.path(), len(code)+2*quiet
+	view.QR, view.QRSize = code.Path(), len(code)+2*qr.Quiet
 	var source string
 	view.Logo, source = c.logo()
 	if c.Thumbnail != nil {

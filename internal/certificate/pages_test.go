@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
 	"github.com/datestone/datestone/ots"
 )
@@ -147,10 +150,10 @@ func TestPublic(t *testing.T) {
 		for i, name := range []string{"<script>alert(1)</script>.pdf", "invoice\u202efdp.exe", `"><img src=x onerror=alert(1)>.pdf`, "{{.Proof}}", "${x}`y`", "a\u2028b.pdf", strings.Repeat("x", 255), strings.Repeat("長", 85), "עברית \u2067.pdf"} {
 			st := r.stamp(r.a, fmt.Sprint("name ", i), name)
 			r.publish(st, pngBytes)
-			page := r.get(200, "/cert/"+st.Certificate)
-			r.contains("the page of "+name, page.body, "<bdi>"+strings.ReplaceAll(html.EscapeString(Visible(name)), "+", "&#43;")+"</bdi>", "-<script", "-<b>", "-\u202e", "-\u2028", "-\u2067", `fill="#8A2be2"`,
+			got := r.get(200, "/cert/"+st.Certificate)
+			r.contains("the page of "+name, got.body, "<bdi>"+strings.ReplaceAll(html.EscapeString(page.Visible(name)), "+", "&#43;")+"</bdi>", "-<script", "-<b>", "-\u202e", "-\u2028", "-\u2067", `fill="#8A2be2"`,
 				"&lt;b&gt;&#34;A&#34; &amp; Co&lt;/b&gt;", `referrerpolicy="no-referrer"`, `src="../cert/`+st.Certificate+`/thumbnail"`)
-			if n := strings.Count(page.body, "<img"); n != 2 {
+			if n := strings.Count(got.body, "<img"); n != 2 {
 				t.Errorf("%s: %d pictures", name, n)
 			}
 		}
@@ -169,6 +172,15 @@ func TestPublic(t *testing.T) {
 		if picture.body != string(pngBytes) || picture.header.Get("Content-Type") != "image/png" || picture.header.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || picture.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("the thumbnail: %v", picture.header)
 		}
+
+		// A hash that came without a file's name has none on its certificate.
+		made, err := r.db.AppendStamps(t.Context(), r.now, []account.Create{{Account: r.a.ID, Quota: 1000, Items: []account.Item{{SHA256: [32]byte{1}, Submission: new(seed.Submission)}}}})
+		if err != nil || made[0].Err != nil {
+			t.Fatal(err, made)
+		}
+		submitted := made[0].Stamps[0]
+		r.publish(submitted, nil)
+		r.contains("a submitted hash", r.get(200, "/cert/"+submitted.Certificate).body, hex.EncodeToString(submitted.SHA256[:]), "-<dt>File", "-bytes)")
 
 		// What is unchanged is not sent again.
 		tag := page.header.Get("ETag")

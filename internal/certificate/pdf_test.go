@@ -20,6 +20,8 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/page"
+	"github.com/datestone/datestone/internal/qr"
 )
 
 // tool runs a program of poppler-utils, which script/setup installs, over a PDF.
@@ -157,7 +159,7 @@ func TestHostileNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := strings.ReplaceAll(pdfText(t, file), " ", "")
-		if want := strings.ReplaceAll(Visible(name), " ", ""); !strings.Contains(text, want) {
+		if want := strings.ReplaceAll(page.Visible(name), " ", ""); !strings.Contains(text, want) {
 			t.Errorf("%q: not in %s", want, text)
 		}
 	}
@@ -173,26 +175,8 @@ func TestHostileNames(t *testing.T) {
 	all.Wait()
 }
 
-// TestScripts: names in scripts that run from right to left, as they are seen.
-func TestScripts(t *testing.T) {
-	for name, want := range map[string]string{
-		"plan.pdf":             "plan.pdf",
-		"אבג דה 12.pdf":        "הד גבא 12.pdf",
-		"a אב (ג) b":           "a בא (ג) b",
-		"سلام":                 "\ufee1\ufefc\ufeb3",             // seen initial, lam-alef final, meem isolated
-		"بيت.pdf":              "\ufe96\ufef4\ufe91.pdf",         // initial, medial, final
-		"دار":                  "\ufead\ufe8d\ufea9",             // letters that do not join
-		"پژ":                   "\ufb8b\ufb58",                   // Persian
-		"عَلَم":                "\ufee2\u064e\ufee0\u064e\ufecb", // over vowel marks
-		"\u0647\u0640\u0640 x": "\u0640\u0640\ufeeb x",
-	} {
-		if got := visual(glyphs(name)); got != want {
-			t.Errorf("%q is seen as %+q, want %+q", name, got, want)
-		}
-	}
-	if got := Visible("a\u200cb\u200dc\u202ed\u061ce\x07"); got != "a\u200cb\u200dc[U+202E]d[U+061C]e[U+0007]" {
-		t.Error(got)
-	}
+// TestSizes: sizes for people.
+func TestSizes(t *testing.T) {
 	for n, want := range map[int64]string{1: "1 byte", 999: "999 bytes", 1024: "1.0 kB (1024 bytes)", 5_250_000_000: "5.2 GB (5250000000 bytes)", 1<<63 - 1: "9.2 EB (9223372036854775807 bytes)"} {
 		if got := Size(n); got != want {
 			t.Errorf("%d: %s", n, got)
@@ -206,18 +190,18 @@ func TestQR(t *testing.T) {
 		{ID: "TS-ABC123", Public: true, Service: testURI},
 		{ID: "TS-ABC123", SHA256: strings.Repeat("ab", 32), Service: "https://a-rather-long-name.of-a-service.example:8443"},
 	} {
-		m, err := encodeQR(c.Address())
+		m, err := qr.Encode(c.Address())
 		if err != nil {
 			t.Fatal(err)
 		}
 		const scale = 4
-		size := (len(m) + 2*quiet) * scale
+		size := (len(m) + 2*qr.Quiet) * scale
 		picture := image.NewGray(image.Rect(0, 0, size, size))
 		for i := range picture.Pix {
 			picture.Pix[i] = 0xff
 		}
 		// The path of the page, drawn as a browser does.
-		for _, part := range strings.Split(strings.TrimSuffix(m.path(), "z"), "z") {
+		for _, part := range strings.Split(strings.TrimSuffix(m.Path(), "z"), "z") {
 			var x, y, w, back int
 			if n, err := fmt.Sscanf(part, "M%d %dh%dv1h-%d", &x, &y, &w, &back); err != nil || n != 4 || back != w {
 				t.Fatalf("%q: %v", part, err)

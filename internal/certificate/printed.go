@@ -14,7 +14,7 @@ func (c *Certificate) PrintedText() string {
 	if c.Printed == nil {
 		return ""
 	}
-	return Visible(c.Printed.Where())
+	return page.Visible(c.Printed.Where())
 }
 
 // provenInPrint is what follows from the paper.
@@ -84,9 +84,9 @@ func (s *Server) getPublications(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, p := range all {
-		n := printedNotice{Date: p.Notice.Root.Date, Paper: Visible(p.Paper), Where: "Where it appeared is not confirmed yet.", Lines: p.Notice.Root.Lines()}
+		n := printedNotice{Date: p.Notice.Root.Date, Paper: page.Visible(p.Paper), Where: "Where it appeared is not confirmed yet.", Lines: p.Notice.Root.Lines()}
 		if p.Place != nil {
-			n.Where = Visible(publish.Shown{Publication: p}.Where())
+			n.Where = page.Visible(publish.Shown{Publication: p}.Where())
 		}
 		view.Notices = append(view.Notices, n)
 	}

@@ -3,9 +3,9 @@ package certificate
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
+
+	"github.com/datestone/datestone/internal/page"
 )
 
 // The words are here, once, so that the page, the PDF and the text in the ZIP file say the same.
@@ -108,7 +108,7 @@ func (c *Certificate) NotProven() []string {
 		all = append(all, "The name, size and type of the file: whoever had it timestamped said so, and nobody checked it. Only the fingerprint counts.")
 	}
 	if c.Branding != nil {
-		all = append(all, "That “"+Visible(c.Branding.Name)+"” is who they say they are: the name is shown as they gave it.")
+		all = append(all, "That “"+page.Visible(c.Branding.Name)+"” is who they say they are: the name is shown as they gave it.")
 	}
 	return all
 }
@@ -163,17 +163,17 @@ func networkFlag(network string) string {
 }
 
 // Type is the type that the owner gave the file, for people.
-func (c *Certificate) Type() string { return Visible(c.File.Type) }
+func (c *Certificate) Type() string { return page.Visible(c.File.Type) }
 
 // Name is the file's name for people.
-func (c *Certificate) Name() string { return Visible(c.File.Name) }
+func (c *Certificate) Name() string { return page.Visible(c.File.Name) }
 
 // Brand is the owner's name for people, or empty.
 func (c *Certificate) Brand() string {
 	if c.Branding == nil {
 		return ""
 	}
-	return Visible(c.Branding.Name)
+	return page.Visible(c.Branding.Name)
 }
 
 // Size is a number of bytes for people.
@@ -192,25 +192,3 @@ func Size(n int64) string {
 	}
 	return fmt.Sprintf("%.1f %s (%s)", value, units[0], exact)
 }
-
-// Visible writes as their codes the characters of a text that would not be seen and could make it look like another:
-// controls, and marks that change the direction. Joiners, which scripts need, stay.
-func Visible(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsControl(r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) || unicode.Is(unicode.Cf, r) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
-			b.WriteString(code(r))
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-const (
-	zeroWidthNonJoiner = '\u200c'
-	zeroWidthJoiner    = '\u200d'
-)
-
-// code writes a character as its number.
-func code(r rune) string { return fmt.Sprintf("[U+%04X]", r) }

@@ -48,7 +48,8 @@ type Config struct {
 	Fees string `toml:"fees"`
 	// MaxFee is the most that one transaction may cost, in gwei. Default 2,000,000.
 	MaxFee int64 `toml:"max_fee"`
-	// MaxFeeDay is the most that may be spent in 24 hours, in gwei. Default 20,000,000.
+	// MaxFeeDay is the most that may be spent in 24 hours, in gwei; at most half of it for OriginStamp's
+	// periods. Default 20,000,000.
 	MaxFeeDay int64 `toml:"max_fee_day"`
 	// ReplaceAfter is when a transaction that no block takes is replaced by one that pays an eighth more.
 	// Default 5m.

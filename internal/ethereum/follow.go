@@ -30,7 +30,7 @@ func (t *Target) follow(ctx context.Context, now time.Time) error {
 		}
 		t.settled = deep
 		for _, a := range counted {
-			t.log.Info("an attestation counts", "transaction", a.Ref, "height", a.Height, "epoch", a.Head.Epoch, "size", a.Head.Size)
+			t.log.Info("an attestation counts", "transaction", a.Ref, "height", a.Height, anchor.Naming(a.Purpose, a.Head))
 		}
 	}
 	if behind > 0 {
@@ -87,7 +87,7 @@ func (t *Target) withdraw(ctx context.Context, now time.Time, a logtree.Attestat
 	t.settled, t.nextSend = -1, time.Time{}
 	t.log.Warn("the chain was reorganised", "transaction", a.Ref, "height", a.Height)
 	for _, w := range withdrawn {
-		t.log.Error("an attestation that was given out is withdrawn: its block left the best chain", "transaction", w.Ref, "height", w.Height, "epoch", w.Head.Epoch, "size", w.Head.Size)
+		t.log.Error("an attestation that was given out is withdrawn: its block left the best chain", "transaction", w.Ref, "height", w.Height, anchor.Naming(w.Purpose, w.Head))
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (t *Target) confirm(ctx context.Context, now time.Time, a anchor.Attempt, r
 		return t.node.odd(err)
 	}
 	err = t.store.Confirm(ctx, now, t.name, logtree.Attestation{
-		Target: t.name, Kind: logtree.Ethereum, Head: a.Head, Proof: wire, Height: int64(h.Number), BlockHash: h.Hash, BlockTime: h.time(), Ref: a.Ref,
+		Target: t.name, Kind: logtree.Ethereum, Purpose: a.Purpose, Head: a.Head, Proof: wire, Height: int64(h.Number), BlockHash: h.Hash, BlockTime: h.time(), Ref: a.Ref,
 	}, cost(uint64(r.Gas), uint64(r.GasPrice)))
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (t *Target) confirm(ctx context.Context, now time.Time, a anchor.Attempt, r
 	delete(t.cheap, a.Ref)
 	delete(t.refusals, a.Ref)
 	delete(t.taken, a.Set())
-	t.log.Info("a transaction is mined", "transaction", a.Ref, "height", int64(h.Number), "epoch", a.Head.Epoch, "size", a.Head.Size)
+	t.log.Info("a transaction is mined", "transaction", a.Ref, "height", int64(h.Number), anchor.Naming(a.Purpose, a.Head))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,7 @@ type rig struct {
 	loop   *anchor.Loop
 	now    time.Time
 	tips   int
+	logged bytes.Buffer
 	broken bool // fsck may find the chain unreachable or another
 }
 
@@ -68,6 +70,7 @@ func testConfig(t testing.TB, chain *testnode.Ethereum) Config {
 func newRigOn(t testing.TB, chain *testnode.Ethereum) *rig {
 	t.Helper()
 	r := &rig{t: t, chain: chain, path: filepath.Join(t.TempDir(), "datestone.db"), now: time.Unix(1_790_000_000, 0).UTC(), config: testConfig(t, chain)}
+	r.config.Currency = 1
 	chain.Mine(t, 1)
 	r.open()
 	return r
@@ -86,13 +89,17 @@ func (r *rig) open() {
 
 func (r *rig) start() {
 	r.t.Helper()
-	log := slog.New(slog.NewTextHandler(testLog{r.t}, nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(testLog{r.t}, &r.logged), nil))
 	var err error
 	if r.target, err = New(r.config, r.faulty, log); err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(r.target.Close)
-	r.loop = anchor.New(name, r.target, r.faulty, anchor.Options{Log: log})
+	o := anchor.Options{Log: log}
+	if r.config.Currency != 0 {
+		o.Seeds = r.db
+	}
+	r.loop = anchor.New(name, r.target, r.faulty, o)
 }
 
 func (r *rig) restart() {

@@ -48,42 +48,76 @@ func saturate(price uint64) uint64 { return min(price, 1<<60) }
 // more is a price that replaces another: nodes want a tenth more at least.
 func more(price uint64) uint64 { return saturate(price + price/8 + 1) }
 
-// Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way.
-func (t *Target) Prepare(ctx context.Context, now time.Time, head logtree.Head) (anchor.Attempt, bool, error) {
+// Prepare implements [anchor.Target]: a first transaction, or one that replaces what is on its way. The account's nonces are
+// one queue, so what is stuck at its front is replaced first, whatever it carries.
+func (t *Target) Prepare(ctx context.Context, now time.Time, purpose string, head logtree.Head) (anchor.Attempt, bool, error) {
 	attempts, err := t.store.Unsettled(ctx, t.name)
 	if err != nil {
 		return anchor.Attempt{}, false, err
 	}
 	sets := group(attempts)
-	var current set
-	gap := false
+	queue := make(map[uint64]set)
+	var own set // the first one with this purpose
 	for _, s := range sets {
 		switch n := s.nonce(); {
-		case n == t.seen.nonce && s.open():
-			current = s
 		case n >= t.seen.nonce && !s.open():
 			return anchor.Attempt{}, false, nil // mined since the nonce was read
 		case n < t.seen.nonce && s.open():
 			return anchor.Attempt{}, false, nil // its receipt is to come
 		case s.open():
-			gap = true
+			queue[n] = s
+			if s.purpose() == purpose && (own == nil || n < own.nonce()) {
+				own = s
+			}
+			if newest, _ := s.newest(); n > t.seen.nonce {
+				t.since[newest.Ref] = int64(t.seen.latest.Number) // it waits for those before it
+			}
 		}
 	}
-	if current != nil {
-		return t.replacement(ctx, now, sets, current, head)
+	next := t.seen.nonce
+	for queue[next] != nil {
+		next++
 	}
-	if gap {
-		t.log.Warn("what was sent waits for a nonce before it that is not used; using it", "nonce", t.seen.nonce)
-	} else if last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog); err != nil || found && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
-		return anchor.Attempt{}, false, err
+	o := order{purpose: purpose, head: head, nonce: next, want: t.offer, least: t.least()}
+	if front := queue[t.seen.nonce]; front != nil && t.stuck(now, front) {
+		return t.replacement(ctx, now, sets, front, o)
 	}
-	return t.fill(ctx, now, sets, head, t.offer, t.least())
+	switch newest, _ := own.newest(); {
+	case own != nil && t.cheap[newest.Ref]:
+		return t.replacement(ctx, now, sets, own, o)
+	case own != nil && own.nonce() < next:
+		return anchor.Attempt{}, false, nil // on its way
+	case int(next-t.seen.nonce) < len(queue):
+		t.log.Warn("what was sent waits for a nonce before it that is not used; using it", "nonce", next)
+	case purpose == anchor.PurposeLog: // seeds have a period of their own
+		if last, found, err := t.store.LastAttempt(ctx, t.name, purpose); err != nil || found && now.Before(last.Created.Add(pause(time.Duration(t.config.Interval), last.Ref))) {
+			return anchor.Attempt{}, false, err
+		}
+	}
+	return t.fill(ctx, now, sets, o)
 }
 
-// replacement replaces a transaction that is stuck, or that the node finds too cheap, with the newest head.
-func (t *Target) replacement(ctx context.Context, now time.Time, sets []set, s set, head logtree.Head) (anchor.Attempt, bool, error) {
+// order is what a transaction is to be.
+type order struct {
+	purpose string
+	head    logtree.Head
+	nonce   uint64
+	want    offer
+	least   uint64 // what it pays at least
+	instead bool   // of one that is on its way
+}
+
+// stuck says whether the transaction at the front of the queue was left out of blocks for too long, or the node finds it too
+// cheap.
+func (t *Target) stuck(now time.Time, s set) bool {
+	newest, _ := s.newest()
+	return t.cheap[newest.Ref] || !now.Before(newest.Created.Add(time.Duration(t.config.ReplaceAfter))) &&
+		int64(t.seen.latest.Number)-t.since[newest.Ref] >= stuckBlocks
+}
+
+// replacement replaces a transaction of the log with the newest head, and a seed with itself.
+func (t *Target) replacement(ctx context.Context, now time.Time, sets []set, s set, o order) (anchor.Attempt, bool, error) {
 	var highest offer
-	stuck := true
 	for _, a := range s {
 		if a.State != anchor.Live {
 			continue
@@ -93,57 +127,54 @@ func (t *Target) replacement(ctx context.Context, now time.Time, sets []set, s s
 			return anchor.Attempt{}, false, err
 		}
 		highest = offer{max(highest.price, old.offer.price), max(highest.tip, old.offer.tip)}
-		stuck = !now.Before(a.Created.Add(time.Duration(t.config.ReplaceAfter)))
 	}
-	newest, _ := s.newest()
-	stuck = stuck && int64(t.seen.latest.Number)-t.since[newest.Ref] >= stuckBlocks
-	if !stuck && !t.cheap[newest.Ref] {
-		return anchor.Attempt{}, false, nil
+	if newest, _ := s.newest(); newest.Purpose != o.purpose || o.purpose == anchor.PurposeSeed {
+		o.purpose, o.head = newest.Purpose, newest.Head
 	}
-	want := offer{max(t.offer.price, more(highest.price)), max(t.offer.tip, more(highest.tip))}
-	want.price = max(want.price, want.tip)
-	return t.fill(ctx, now, sets, head, want, max(t.least(), more(highest.price)))
+	o.nonce, o.instead = s.nonce(), true
+	o.want = offer{max(t.offer.price, more(highest.price)), max(t.offer.tip, more(highest.tip))}
+	o.want.price = max(o.want.price, o.want.tip)
+	o.least = max(t.least(), more(highest.price))
+	return t.fill(ctx, now, sets, o)
 }
 
-// fill makes the transaction with the account's next nonce, within what may be spent. It pays least or more.
-func (t *Target) fill(ctx context.Context, now time.Time, sets []set, head logtree.Head, want offer, least uint64) (anchor.Attempt, bool, error) {
-	gas, err := t.node.estimate(ctx, t.from, t.to, head.Root[:])
+// fill makes the transaction of an order, within what may be spent.
+func (t *Target) fill(ctx context.Context, now time.Time, sets []set, o order) (anchor.Attempt, bool, error) {
+	gas, err := t.node.estimate(ctx, t.from, t.to, o.head.Root[:])
 	if err != nil {
 		return anchor.Attempt{}, false, err
 	}
 	most := uint64(t.config.MaxFee) * weiPerGwei / gas
-	if want.tip > most || least > most {
-		return anchor.Attempt{}, false, t.tooDear(sets, cost(gas, max(least, want.tip)))
+	if o.want.tip > most || o.least > most {
+		return anchor.Attempt{}, false, t.tooDear(sets, cost(gas, max(o.least, o.want.tip)))
 	}
-	tx := transaction{legacy: t.legacy(), chainID: t.config.ChainID, nonce: t.seen.nonce, gas: gas, to: t.to, data: head.Root[:],
-		offer: offer{min(want.price, most), min(want.tip, most)}}
+	tx := transaction{legacy: t.legacy(), chainID: t.config.ChainID, nonce: o.nonce, gas: gas, to: t.to, data: o.head.Root[:],
+		offer: offer{min(o.want.price, most), min(o.want.tip, most)}}
 	if tx.legacy {
 		tx.offer.tip = tx.offer.price
 	}
 	fee := cost(gas, tx.offer.price)
-	if t.seen.balance < fee {
-		return anchor.Attempt{}, false, t.poor(fee)
-	}
-	spent, err := t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day))
-	if err != nil {
-		return anchor.Attempt{}, false, err
-	}
 	// What it replaces costs nothing any more.
-	var others []set
+	var others, waiting []set
 	for _, s := range sets {
 		if s.nonce() != tx.nonce {
 			others = append(others, s)
+			if s.open() {
+				waiting = append(waiting, s)
+			}
 		}
 	}
-	if sum := spent + reserved(others) + fee; sum > t.config.MaxFeeDay {
-		return anchor.Attempt{}, false, anchor.Faultf(anchor.DayCap, nil,
-			"The next transaction would bring the fees of 24 hours to %d gwei, above max_fee_day of %d; waiting, or raise it.", sum, t.config.MaxFeeDay)
+	if needs := fee + reserved(waiting); t.seen.balance < needs {
+		return anchor.Attempt{}, false, t.poor(needs, fee)
+	}
+	if err := t.withinDay(ctx, now, others, o, fee); err != nil {
+		return anchor.Attempt{}, false, err
 	}
 	raw, err := tx.sign(t.key)
 	if err != nil {
 		return anchor.Attempt{}, false, err
 	}
-	return anchor.Attempt{Head: head, Uses: []string{nonceName(tx.nonce)}, Raw: raw, Ref: hash(keccak256(raw)).String(), Fee: fee, VSize: int64(gas)}, true, nil
+	return anchor.Attempt{Purpose: o.purpose, Head: o.head, Uses: []string{nonceName(tx.nonce)}, Raw: raw, Ref: hash(keccak256(raw)).String(), Fee: fee, VSize: int64(gas)}, true, nil
 }
 
 // tooDear names the state of a transaction that would cost more than it may.
@@ -156,9 +187,10 @@ func (t *Target) tooDear(sets []set, fee int64) error {
 	return anchor.Faultf(anchor.FeeCap, nil, "The next transaction would cost %d gwei, above max_fee of %d; waiting for lower fees, or raise it.", fee, t.config.MaxFee)
 }
 
-func (t *Target) poor(fee int64) error {
+// poor names the state of an account that has not what is needed, of which the next transaction costs fee.
+func (t *Target) poor(needs, fee int64) error {
 	return anchor.Faultf(anchor.NoFunds, nil, "The account %v has %d gwei and needs %d for the next transaction: send coins of chain %d to it, for example %d gwei for a hundred transactions.",
-		t.from, t.seen.balance, fee, t.config.ChainID, 100*fee)
+		t.from, t.seen.balance, needs, t.config.ChainID, 100*fee)
 }
 
 // Send implements [anchor.Target]. A transaction that the node finds too cheap is no error: it stays, and is replaced.
@@ -183,14 +215,14 @@ func (t *Target) Send(ctx context.Context, now time.Time, a anchor.Attempt) erro
 		t.log.Info("the node finds a transaction too cheap", "transaction", a.Ref, "error", err)
 		t.cheap[a.Ref] = true
 	case tooPoor:
-		return t.poor(a.Fee)
+		return anchor.About(a.Purpose, t.poor(a.Fee, a.Fee))
 	case tooEarly:
-		return anchor.Faultf(anchor.NonceTaken, err, "The node at %s misses what comes before transaction %s of %v: it may be behind. Its bytes are kept and sent again.", t.node.shown, a.Ref, t.from)
+		return anchor.About(a.Purpose, anchor.Faultf(anchor.NonceTaken, err, "The node at %s misses what comes before transaction %s of %v: it may be behind. Its bytes are kept and sent again.", t.node.shown, a.Ref, t.from))
 	default:
 		t.refusals[a.Ref]++
 		// Once may be a block that was not seen yet.
 		if t.refusals[a.Ref] > 1 {
-			return anchor.Faultf(anchor.Refused, err, "The node at %s refuses transaction %s: %v", t.node.shown, a.Ref, err)
+			return anchor.About(a.Purpose, anchor.Faultf(anchor.Refused, err, "The node at %s refuses transaction %s: %v", t.node.shown, a.Ref, err))
 		}
 	}
 	return nil
@@ -205,14 +237,21 @@ func (t *Target) resend(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var kept error
 	for _, s := range group(attempts) {
 		a, ok := s.newest()
 		if !ok || !s.open() || s.nonce() < t.seen.nonce {
 			continue
 		}
-		if err := t.Send(ctx, now, a); err != nil {
+		var f *anchor.Fault
+		if err := t.Send(ctx, now, a); errors.As(err, &f) && f.Purpose != "" {
+			kept = errors.Join(kept, err)
+		} else if err != nil {
 			return err
 		}
+	}
+	if kept != nil {
+		return kept
 	}
 	t.nextSend = now.Add(time.Duration(t.config.Resend))
 	return nil

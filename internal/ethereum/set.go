@@ -32,6 +32,17 @@ func group(attempts []anchor.Attempt) []set {
 
 func (s set) name() string { return s[0].Set() }
 
+// purpose is that of the one that is mined, or else of the newest: after a reorganisation a nonce may have been used again.
+func (s set) purpose() string {
+	if a, ok := s.mined(); ok {
+		return a.Purpose
+	}
+	if a, ok := s.newest(); ok {
+		return a.Purpose
+	}
+	return s[0].Purpose
+}
+
 // nonce is the one that the attempts share.
 func (s set) nonce() (n uint64) {
 	fmt.Sscanf(s.name(), "nonce/%d", &n)

@@ -316,7 +316,7 @@ func TestFailureTable(t *testing.T) {
 	}
 }
 
-// life takes a head to a counted attestation, through a reorganisation. A step that failed is repeated, after a restart
+// life takes a head and a seed to counted attestations, through a reorganisation. A step that failed is repeated, after a restart
 // or not.
 func (r *rig) life(restart bool) {
 	r.t.Helper()
@@ -337,6 +337,7 @@ func (r *rig) life(restart bool) {
 		r.t.Errorf("three steps failed")
 	}
 	r.append()
+	seed := r.seed()
 	do()
 	r.chain.Mine(r.t, 1)
 	do()
@@ -347,14 +348,15 @@ func (r *rig) life(restart bool) {
 	do()
 	r.chain.Mine(r.t, 3)
 	do()
-	a := r.last(1)
-	r.wantState(a.Ref, logtree.Counted)
+	r.last(2)
+	r.wantState(r.attempts()[0].Ref, logtree.Counted)
+	r.wantSeed(seed, logtree.Counted)
 	r.later()
 	r.append()
 	do()
 	r.chain.Mine(r.t, 3)
 	do()
-	r.wantState(r.last(2).Ref, logtree.Counted)
+	r.wantState(r.last(3).Ref, logtree.Counted)
 }
 
 // A request that is stopped ends at once.

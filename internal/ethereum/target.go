@@ -26,7 +26,7 @@ type Store interface {
 type AttemptStore interface {
 	// Unsettled are the attempts that may still change the best chain, with all of their sets; oldest first.
 	Unsettled(ctx context.Context, target string) ([]anchor.Attempt, error)
-	// SettledFees are what attempts cost that were settled since.
+	// SettledFees are what attempts of a purpose, or of all when it is empty, cost that were settled since.
 	SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error)
 	LastAttempt(ctx context.Context, target, purpose string) (anchor.Attempt, bool, error)
 	MarkSent(ctx context.Context, now time.Time, id int64) error
@@ -46,7 +46,7 @@ type AttestationStore interface {
 	Standing(ctx context.Context, target string, below int64, limit int) ([]logtree.Attestation, error)
 }
 
-// Target is an Ethereum-like chain that attests to heads of the log. It implements [anchor.Target].
+// Target is an Ethereum-like chain that attests to heads of the log, and to seeds. It implements [anchor.Target].
 type Target struct {
 	name   string
 	config Config
@@ -184,20 +184,35 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 	if err != nil {
 		return s, err
 	}
-	open := reserved(group(attempts))
-	if s.FeesDay, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-day)); err != nil {
+	sets := group(attempts)
+	if s.FeesDay, s.FeesWeek, err = t.fees(ctx, now, sets, ""); err != nil {
 		return s, err
 	}
-	if s.FeesWeek, err = t.store.SettledFees(ctx, t.name, anchor.PurposeLog, now.Add(-week)); err != nil {
-		return s, err
-	}
-	s.FeesDay, s.FeesWeek = s.FeesDay+open, s.FeesWeek+open
 	if last, found, err := t.store.LastAttempt(ctx, t.name, anchor.PurposeLog); err != nil {
 		return s, err
 	} else if found {
 		s.Ref = last.Ref
 	}
-	for _, set := range group(attempts) {
+	s.Waiting, s.Tip = waiting(of(anchor.PurposeLog, sets), s.Height)
+	if t.carriesSeeds() {
+		s.Seeds = &anchor.Seeded{}
+		sets = of(anchor.PurposeSeed, sets)
+		s.Seeds.Waiting, _ = waiting(sets, s.Height)
+		if s.Seeds.FeesDay, s.Seeds.FeesWeek, err = t.fees(ctx, now, sets, anchor.PurposeSeed); err != nil {
+			return s, err
+		}
+	}
+	if n := len(s.Waiting); n == 1 {
+		s.Message = "Waiting for a transaction to be mined and final."
+	} else if n > 1 {
+		s.Message = fmt.Sprintf("Waiting for %d transactions to be mined and final.", n)
+	}
+	return s, nil
+}
+
+// waiting are the transactions of sets that do not count yet, and the root in the one that no block has.
+func waiting(sets []set, height int64) (all []anchor.Waiting, tip string) {
+	for _, set := range sets {
 		a, mined := set.mined()
 		if !mined {
 			if a, mined = set.newest(); !mined {
@@ -206,18 +221,13 @@ func (t *Target) Status(ctx context.Context, now time.Time) (anchor.Status, erro
 		}
 		w := anchor.Waiting{Ref: a.Ref}
 		if a.State == anchor.Mined {
-			w.Height, w.Confirmations = a.Height, max(0, s.Height-a.Height+1)
+			w.Height, w.Confirmations = a.Height, max(0, height-a.Height+1)
 		} else if a.State == anchor.Live {
-			s.Tip = fmt.Sprintf("%x", a.Head.Root)
+			tip = fmt.Sprintf("%x", a.Head.Root)
 		} else {
 			continue
 		}
-		s.Waiting = append(s.Waiting, w)
+		all = append(all, w)
 	}
-	if n := len(s.Waiting); n == 1 {
-		s.Message = "Waiting for a transaction to be mined and final."
-	} else if n > 1 {
-		s.Message = fmt.Sprintf("Waiting for %d transactions to be mined and final.", n)
-	}
-	return s, nil
+	return all, tip
 }

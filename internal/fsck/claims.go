@@ -38,7 +38,7 @@ func (c *checker) checkAttempts(ctx context.Context) error {
 		}
 		for _, a := range attempts {
 			at := fmt.Sprintf("attempt %d of %s", a.ID, a.Target)
-			c.claims(at, a.Head)
+			c.carries(at, a.Target, a.Purpose, a.Head)
 			c.report.Attempts++
 			if chain, ok := c.options.Chains[a.Target]; ok {
 				if err := chain.CheckAttempt(a); err != nil {
@@ -62,7 +62,7 @@ func (c *checker) readAttestations(ctx context.Context) error {
 			return nil
 		}
 		for _, a := range part {
-			c.claims(where(a), a.Head)
+			c.carries(where(a), a.Target, a.Purpose, a.Head)
 		}
 		c.attestations = append(c.attestations, part...)
 		after = part[len(part)-1].ID

@@ -28,6 +28,7 @@ type Report struct {
 	Submissions  int       `json:"submissions"`
 	Signed       int64     `json:"signed_digests"`
 	Publications int       `json:"publications"`
+	Seeds        int       `json:"seeds"`
 	Problems     []Problem `json:"problems"`
 	// More counts the problems beyond the first MaxProblems.
 	More int `json:"more_problems"`
@@ -68,7 +69,7 @@ const rowsAtOnce = 5000
 func Check(ctx context.Context, db *store.DB, o Options) (*Report, error) {
 	r := &Report{Problems: []Problem{}, Unchecked: []string{}}
 	c := checker{db: db, options: o, report: r, claimed: map[headKey][]claim{}}
-	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkSubmissions, c.readPublications, c.checkLog, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
+	for _, step := range []func(context.Context) error{c.readAttestations, c.checkAttempts, c.checkSubmissions, c.readPublications, c.checkLog, c.checkSeeds, c.checkSeedClaims, c.checkClaims, c.checkBatches, c.checkSigned, c.checkNotices, c.checkPublications} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}

@@ -194,6 +194,9 @@ func TestDamage(t *testing.T) {
 		"too young":              {func(m *made) { m.chain.tip = 104 }, "attestation 1 of bitcoin: it is counted with 5 of 6"},
 		"withdrawn for nothing":  {func(m *made) { m.sql(`UPDATE attestation SET state = 3`) }, "attestation 1 of bitcoin: it is withdrawn"},
 		"head of an attempt":     {func(m *made) { m.sql(`UPDATE attempt SET root = $1`, zero) }, "attempt 1 of bitcoin: it has the root"},
+		"attempt for no seed":    {func(m *made) { m.sql(`UPDATE attempt SET purpose = 'seed'`) }, "attempt 1 of bitcoin: it carries seed 0, which is not there or not made"},
+		"attested for no seed":   {func(m *made) { m.sql(`UPDATE attestation SET purpose = 'seed', epoch = 7`) }, "attestation 1 of bitcoin: it carries seed 7, which is not there or not made"},
+		"purpose":                {func(m *made) { m.sql(`UPDATE attestation SET purpose = 'tree'`) }, `attestation 1 of bitcoin: it carries "tree", which is nothing that is known`},
 		"bytes of an attempt":    {func(m *made) { m.sql(`UPDATE attempt SET raw = $1`, zero) }, "attempt 1 of bitcoin: its bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,6 +30,7 @@ type checker struct {
 	options      Options
 	report       *Report
 	claimed      map[headKey][]claim
+	seeded       []seedClaim
 	attestations []logtree.Attestation
 }
 

@@ -26,10 +26,15 @@ func (c *checker) readPublications(ctx context.Context) error {
 func (c *checker) checkPublication(p publish.Publication) {
 	where := fmt.Sprintf("publication %d of %s", p.ID, p.Target)
 	root := p.Notice.Root
-	if root.Purpose == publish.PurposeLog {
-		c.claims(where, p.Head)
+	c.carries(where, p.Target, root.Purpose, p.Head)
+	switch root.Purpose {
+	case publish.PurposeLog:
 		if want := fmt.Sprintf("%d/%d", p.Head.Epoch, p.Head.Size); root.Name != want {
 			c.report.problem(where, "it is printed as %s, and its head is %s", root.Name, want)
+		}
+	case publish.PurposeSeed:
+		if want := fmt.Sprint(p.Head.Epoch); root.Name != want {
+			c.report.problem(where, "it is printed as seed %s, and is of seed %s", root.Name, want)
 		}
 	}
 	if got, err := printed.Read(p.Text); err != nil {

@@ -1,6 +1,7 @@
 package fsck_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/publish"
 	"github.com/datestone/datestone/internal/store"
+	"github.com/datestone/datestone/internal/testseed"
 	"github.com/datestone/datestone/ots/printed"
 )
 
@@ -41,8 +43,13 @@ func buildPrinted(t *testing.T) made {
 		}
 		add(period, publish.Notice{Service: service, Language: publish.English, Root: publish.RootOf(head, now)}, head)
 	}
-	seed := printed.Root{Purpose: publish.PurposeSeed, Name: "42", Date: "2026-11-30", Hash: [32]byte{9}}
-	add("2026-11-30", publish.Notice{Service: service, Language: publish.German, Root: seed}, logtree.Head{})
+	for _, target := range []string{"another", "publication"} {
+		s := testseed.Make(t, db, now, target, 2)
+		root := printed.Root{Purpose: publish.PurposeSeed, Name: fmt.Sprint(s.Number), Date: "2026-11-30", Hash: s.Root}
+		if target == "publication" {
+			add("2026-11-30", publish.Notice{Service: service, Language: publish.German, Root: root}, s.Head())
+		}
+	}
 	if err := db.ConfirmPublication(t.Context(), 1, publish.Place{Issue: "2026-11-17", Page: "3", By: "ann", At: now}); err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +73,15 @@ func TestDamagedPublications(t *testing.T) {
 		"text of another": {func(m *made) {
 			m.sql(`UPDATE publication SET text = (SELECT text FROM publication WHERE id = 1) WHERE id = 2`)
 		}, "publication 2 of publication: its text is of log 0/3"},
-		"seed":            {func(m *made) { m.sql(`UPDATE publication SET root = $1 WHERE id = 3`, make([]byte, 32)) }, "publication 3 of publication: its text is of seed 42"},
-		"nowhere":         {func(m *made) { m.sql(`UPDATE publication_place SET page = ''`) }, "publication 1 of publication: it is confirmed and has no place"},
-		"no issue":        {func(m *made) { m.sql(`UPDATE publication_place SET issue = ''`) }, "place 1 of publication 1 has no issue"},
-		"a lost notice":   {func(m *made) { m.sql(`DELETE FROM publication WHERE id = 1`) }, "place 1 is of publication 1, which is not there"},
-		"a lost delivery": {func(m *made) { m.sql(`DELETE FROM publication WHERE id = 2`) }, "a delivery by folder is of publication 2, which is not there"},
-		"the period":      {func(m *made) { m.sql(`UPDATE publication_period SET period = '2026-11-20'`) }, "publication 2 is of the period 2026-11-23, which is later"},
+		"seed":             {func(m *made) { m.sql(`UPDATE publication SET root = $1 WHERE id = 3`, make([]byte, 32)) }, "publication 3 of publication: its text is of seed 2"},
+		"another seed":     {func(m *made) { m.sql(`UPDATE publication SET epoch = 1 WHERE id = 3`) }, "publication 3 of publication: it carries seed 1, which is one of another"},
+		"no such seed":     {func(m *made) { m.sql(`UPDATE publication SET epoch = 9 WHERE id = 3`) }, "publication 3 of publication: it carries seed 9, which is not there or not made"},
+		"hashes of a seed": {func(m *made) { m.sql(`UPDATE publication SET size = 3 WHERE id = 3`) }, "publication 3 of publication: it carries "},
+		"nowhere":          {func(m *made) { m.sql(`UPDATE publication_place SET page = ''`) }, "publication 1 of publication: it is confirmed and has no place"},
+		"no issue":         {func(m *made) { m.sql(`UPDATE publication_place SET issue = ''`) }, "place 1 of publication 1 has no issue"},
+		"a lost notice":    {func(m *made) { m.sql(`DELETE FROM publication WHERE id = 1`) }, "place 1 is of publication 1, which is not there"},
+		"a lost delivery":  {func(m *made) { m.sql(`DELETE FROM publication WHERE id = 2`) }, "a delivery by folder is of publication 2, which is not there"},
+		"the period":       {func(m *made) { m.sql(`UPDATE publication_period SET period = '2026-11-20'`) }, "publication 2 is of the period 2026-11-23, which is later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := buildPrinted(t)

@@ -34,6 +34,7 @@ type Attestation struct {
 	ID        int64
 	Target    string // the target's name in the configuration, for example "bitcoin"
 	Kind      Kind
+	Purpose   string // what the head is of: "log", or "seed", whose epoch is then the seed's number
 	Head      Head
 	Proof     []byte    // bare OpenTimestamps timestamp on Head.Root: operations and one attestation
 	Height    int64     // of the block

@@ -38,6 +38,8 @@ const (
 	// Attested: an attestation above a signed digest counts. Complete: the first one of all does.
 	Attested Kind = "attested"
 	Complete Kind = "complete"
+	// Seeded: the seed of an OriginStamp submission is final.
+	Seeded Kind = "seeded"
 	// Test: somebody asked for it.
 	Test Kind = "test"
 )
@@ -77,6 +79,9 @@ const (
 	// Of the authenticated calendar: what a customer's key has signed, and a single digest.
 	Callback = "callback"
 	Receipt  = "receipt"
+	// Of OriginStamp's interface: who awaits the seed of a hash.
+	SeedHook = "seed_hook"
+	SeedMail = "seed_mail"
 )
 
 // MailSecretBytes is how many random bytes the address that ends an account's e-mail has beside the endpoint's id, which

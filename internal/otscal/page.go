@@ -44,6 +44,7 @@ type targetPart struct {
 	LastError string // with its age
 	Updated   string
 	Rows      []waitingRow
+	SeedRows  []waitingRow
 	Print     *printedPart // of a target that is printed
 
 	CalendarRows []calendarRow
@@ -118,18 +119,26 @@ func viewTarget(r report, t anchor.Status, now time.Time) targetPart {
 	if t.LastError != "" {
 		part.LastError = fmt.Sprintf("%s (%s)", t.LastError, ago(now, t.LastErrorAt))
 	}
-	for _, w := range t.Waiting {
-		row := waitingRow{Ref: w.Ref, Place: "not in a block yet", Confirmations: fmt.Sprintf("0 of %d", t.Confirmations)}
-		if w.Height > 0 {
-			row.Place = "block " + grouped(w.Height)
-			row.Confirmations = fmt.Sprintf("%d of %d", w.Confirmations, t.Confirmations)
-		}
-		part.Rows = append(part.Rows, row)
+	part.Rows = viewWaiting(t.Waiting, t.Confirmations)
+	if t.Seeds != nil {
+		part.SeedRows = viewWaiting(t.Seeds.Waiting, t.Confirmations)
 	}
 	for _, c := range t.Calendars {
 		part.CalendarRows = append(part.CalendarRows, calendarRow{c.URL, viewCalendar(c, now)})
 	}
 	return part
+}
+
+func viewWaiting(all []anchor.Waiting, confirmations int) (rows []waitingRow) {
+	for _, w := range all {
+		row := waitingRow{Ref: w.Ref, Place: "not in a block yet", Confirmations: fmt.Sprintf("0 of %d", confirmations)}
+		if w.Height > 0 {
+			row.Place = "block " + grouped(w.Height)
+			row.Confirmations = fmt.Sprintf("%d of %d", w.Confirmations, confirmations)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // viewCalendar says in words how another calendar is.

@@ -11,12 +11,15 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seed"
+	"github.com/datestone/datestone/ots/printed"
 )
 
 // Store keeps publications. store.DB is one.
 type Store interface {
 	Heads
 	Notices
+	Seeds
 	Deliveries
 	SaveStatus(ctx context.Context, now time.Time, s anchor.Status) error
 }
@@ -42,6 +45,16 @@ type Notices interface {
 	PublishedSizes(ctx context.Context, target string) (map[int]Sizes, error)
 	// Unconfirmed are how many notices nobody has confirmed, and since when the oldest waits.
 	Unconfirmed(ctx context.Context, target string) (n int, since time.Time, err error)
+}
+
+// Seeds are those that a target prints.
+type Seeds interface {
+	// UnprintedSeeds are up to limit seeds of a target that are made and in no notice, oldest first.
+	UnprintedSeeds(ctx context.Context, target string, limit int) ([]seed.Seed, error)
+	// PublishSeed keeps the notice of a seed. It reports false, and does nothing, when there is one.
+	PublishSeed(ctx context.Context, p *Publication) (bool, error)
+	// UnconfirmedSeeds are how many seeds of a target are made and not confirmed in print, and the oldest's number.
+	UnconfirmedSeeds(ctx context.Context, target string) (n, oldest int, err error)
 }
 
 // Deliveries are those of a target's notices.
@@ -152,13 +165,13 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// Step makes a notice if one is due, sends what is due, and saves the target's status.
+// Step makes a notice if one is due, and one of each seed that is made, sends what is due, and saves the target's status.
 func (l *Loop) Step(ctx context.Context) error {
 	now, err := l.store.Clock(ctx)
 	if err != nil {
 		return err
 	}
-	if err = l.make(ctx, now); err == nil {
+	if err = errors.Join(l.make(ctx, now), l.makeSeeds(ctx, now)); err == nil {
 		err = l.deliver(ctx, now)
 	}
 	if ctx.Err() != nil {
@@ -195,17 +208,40 @@ func (l *Loop) make(ctx context.Context, now time.Time) error {
 	return err
 }
 
+// makeSeeds makes a notice of each seed that is made, once.
+func (l *Loop) makeSeeds(ctx context.Context, now time.Time) error {
+	seeds, err := l.store.UnprintedSeeds(ctx, l.options.Name, atOnce)
+	if err != nil {
+		return err
+	}
+	for _, s := range seeds {
+		p, err := l.notice(now, s.Head(), seedRoot(s, now.In(l.options.Period.zone)))
+		if err != nil {
+			return err
+		}
+		p.Period = account.ID(s.UID).String()
+		made, err := l.store.PublishSeed(ctx, p)
+		if err != nil {
+			return err
+		}
+		if made {
+			l.options.Log.Info("a notice to be printed was made", "seed", s.Number)
+		}
+	}
+	return nil
+}
+
 // Newest is a notice of the newest head, or nil when that was in one already. Its period is left to the caller.
 func (l *Loop) Newest(ctx context.Context, now time.Time) (*Publication, error) {
 	head, err := l.store.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
-	before, err := l.store.Publications(ctx, l.options.Name, 1)
+	sizes, err := l.store.PublishedSizes(ctx, l.options.Name)
 	if err != nil {
 		return nil, err
 	}
-	if head.Size == 0 || len(before) > 0 && before[0].Head == head {
+	if head.Size == 0 || sizes[head.Epoch].Made >= head.Size {
 		return nil, nil
 	}
 	return l.Make(now, head)
@@ -213,10 +249,11 @@ func (l *Loop) Newest(ctx context.Context, now time.Time) (*Publication, error) 
 
 // Make is a notice of a head.
 func (l *Loop) Make(now time.Time, head logtree.Head) (*Publication, error) {
-	n := Notice{
-		Title: l.options.Title, Service: l.options.Service, Explains: l.options.Explains, Language: l.options.Language,
-		Root: RootOf(head, now.In(l.options.Period.zone)),
-	}
+	return l.notice(now, head, RootOf(head, now.In(l.options.Period.zone)))
+}
+
+func (l *Loop) notice(now time.Time, head logtree.Head, root printed.Root) (*Publication, error) {
+	n := Notice{Title: l.options.Title, Service: l.options.Service, Explains: l.options.Explains, Language: l.options.Language, Root: root}
 	if err := n.Check(); err != nil {
 		return nil, err
 	}
@@ -349,7 +386,17 @@ func (l *Loop) status(ctx context.Context, now time.Time) (anchor.Status, error)
 	if waiting > 0 {
 		s.Printed.WaitingSince = &since
 	}
+	seeds, oldest, err := l.store.UnconfirmedSeeds(ctx, l.options.Name)
+	if err != nil {
+		return s, err
+	}
+	if seeds > 0 {
+		s.Seeds = &anchor.Seeded{Queued: seeds, Oldest: oldest, Code: anchor.OK}
+	}
 	for _, p := range all {
+		if p.Notice.Root.Purpose != PurposeLog {
+			continue
+		}
 		n := shown(p)
 		if s.Printed.Last == nil {
 			s.Printed.Last = n

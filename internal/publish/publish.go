@@ -15,13 +15,14 @@ import (
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/ots/printed"
 )
 
 // What a printed root is of.
 const (
 	PurposeLog  = "log"  // a head of the log
-	PurposeSeed = "seed" // a 32-byte root of its own
+	PurposeSeed = "seed" // the tree of a seed
 )
 
 // Publication is a notice that is to be printed, or was. It is stored before anybody hears of it.
@@ -30,9 +31,9 @@ type Publication struct {
 	UID     account.ID // names it in mail and requests
 	Target  string
 	Paper   string // what the paper is called
-	Period  string // unique with the target and the root's purpose
+	Period  string // unique with the target and the root's purpose; of a seed its id
 	Notice  Notice
-	Head    logtree.Head // of a root with PurposeLog
+	Head    logtree.Head // of the log, or a seed's
 	Text    string       // the notice as it is printed
 	Created time.Time
 
@@ -43,6 +44,11 @@ type Publication struct {
 // RootOf is what is printed of a head.
 func RootOf(h logtree.Head, day time.Time) printed.Root {
 	return printed.Root{Purpose: PurposeLog, Name: fmt.Sprintf("%d/%d", h.Epoch, h.Size), Date: day.Format(time.DateOnly), Hash: h.Root}
+}
+
+// seedRoot is what is printed of a seed.
+func seedRoot(s seed.Seed, day time.Time) printed.Root {
+	return printed.Root{Purpose: PurposeSeed, Name: fmt.Sprint(s.Number), Date: day.Format(time.DateOnly), Hash: s.Root}
 }
 
 // Channel is a way to the publisher.

@@ -82,6 +82,11 @@ func (r *rig) DecidePublication(ctx context.Context, target, period string, p *p
 	return made, err
 }
 
+func (r *rig) PublishSeed(ctx context.Context, p *publish.Publication) (made bool, err error) {
+	err = r.around("seed", func() error { made, err = r.DB.PublishSeed(ctx, p); return err })
+	return made, err
+}
+
 func (r *rig) SaveDelivery(ctx context.Context, id int64, tries int, d publish.Delivery) (saved bool, err error) {
 	verb := "begin"
 	if tries == d.Tries {

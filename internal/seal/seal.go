@@ -4,12 +4,15 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +25,10 @@ const (
 var ErrOpen = errors.New("what was encrypted cannot be read with this key")
 
 // Key seals texts with AES-256-GCM and a random nonce each.
-type Key struct{ aead cipher.AEAD }
+type Key struct {
+	aead   cipher.AEAD
+	secret []byte
+}
 
 // New makes a key of 32 bytes.
 func New(secret []byte) (*Key, error) {
@@ -37,7 +43,7 @@ func New(secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{aead}, nil
+	return &Key{aead, slices.Clone(secret)}, nil
 }
 
 // Seal encrypts a text that belongs to something: only what is opened for the same thing opens.
@@ -50,6 +56,15 @@ func (k *Key) Open(sealed, belongs []byte) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	return text, nil
+}
+
+// Derive is a key of 32 bytes for a purpose. It says nothing of the key, nor of what is derived for other purposes.
+func (k *Key) Derive(purpose string) []byte {
+	derived, err := hkdf.Key(sha256.New, k.secret, nil, purpose, keySize)
+	if err != nil {
+		panic(err) // of lengths alone
+	}
+	return derived
 }
 
 // ReadFile reads a key from a file: 32 bytes in base64. It refuses a file that others may read.

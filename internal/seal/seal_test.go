@@ -81,3 +81,21 @@ func TestFile(t *testing.T) {
 		}
 	}
 }
+
+func TestDerive(t *testing.T) {
+	secret := bytes.Repeat([]byte{7}, 32)
+	k, err := New(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret[0]++ // the caller's
+	same, _ := New(bytes.Repeat([]byte{7}, 32))
+	other, _ := New(bytes.Repeat([]byte{8}, 32))
+	links := k.Derive("links")
+	if len(links) != 32 || !bytes.Equal(links, same.Derive("links")) {
+		t.Errorf("two nodes with one key derive %x and %x", links, same.Derive("links"))
+	}
+	if bytes.Equal(links, k.Derive("other")) || bytes.Equal(links, other.Derive("links")) || bytes.Equal(links, bytes.Repeat([]byte{7}, 32)) {
+		t.Error("a derived key is that of another purpose, of another key, or the key")
+	}
+}

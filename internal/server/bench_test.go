@@ -153,6 +153,9 @@ func startServer(t testing.TB, c Config) (s *Server, stop func() error) {
 	if c.Calendars != "" {
 		d.Calendars, d.AuthenticatedURI = c.Calendars, c.AuthenticatedURI
 	}
+	if c.OriginStamp.Enabled {
+		d.OriginStamp.Enabled, d.Publication.Name, d.Publication.Folder = true, c.Publication.Name, c.Publication.Folder
+	}
 	if c.Targets != "" {
 		d.Targets, d.Bitcoin, d.Ethereum, d.Upstream = c.Targets, c.Bitcoin, c.Ethereum, c.Upstream
 	}

@@ -62,7 +62,14 @@ func (k coin) builder(c Config, log *slog.Logger) builder {
 			return nil, err
 		}
 		target.Keep(promises(db, k.name, c.Plans))
-		return bitcoinLoop{anchor.New(k.name, target, db, anchor.Options{Log: log, Lost: isLost}), target}, nil
+		o := anchor.Options{Log: log, Lost: isLost}
+		if k.name == bitcoinName {
+			o.Seeds = db
+			if c.OriginStamp.Enabled {
+				target.CarrySeeds()
+			}
+		}
+		return bitcoinLoop{anchor.New(k.name, target, db, o), target}, nil
 	}
 }
 

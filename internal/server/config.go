@@ -138,6 +138,7 @@ type Config struct {
 
 	Publication publish.Config  `toml:"publication"`
 	Upstream    upstream.Config `toml:"upstream"`
+	OriginStamp OriginStamp     `toml:"originstamp"`
 }
 
 // Defaults are the settings that apply where nothing is said.
@@ -165,6 +166,7 @@ func Defaults() Config {
 		MailWait:            bitcoin.Duration(10 * time.Minute),
 		Plans:               account.DefaultPlans(),
 		Publication:         publish.DefaultConfig(),
+		OriginStamp:         defaultOriginStamp(),
 	}
 }
 
@@ -272,7 +274,10 @@ func (c Config) Check() error {
 	if err := c.checkPublication(); err != nil {
 		return err
 	}
-	return c.checkTargets()
+	if err := c.checkTargets(); err != nil {
+		return err
+	}
+	return c.checkOriginStamp()
 }
 
 // checkURI accepts an address that every client turns into the right requests: they differ in how they

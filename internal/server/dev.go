@@ -91,6 +91,8 @@ func OpenDev(ctx context.Context, o DevOptions) (_ *Dev, err error) {
 		Network: "regtest", RPCURL: "http://" + reachable(listeners[1].Addr()), RPCUser: DevUser, RPCPassword: DevPassword,
 		KeyFile: key, Interval: bitcoin.Duration(max(o.Every/2, time.Millisecond)), MaxFeeDay: 100_000_000,
 	}
+	c.OriginStamp.Enabled = true
+	c.OriginStamp.BitcoinPeriod = bitcoin.Duration(max(5*o.Every, minPeriod))
 	if err := makeDemo(ctx, c); err != nil {
 		return nil, err
 	}

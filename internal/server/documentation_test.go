@@ -74,7 +74,7 @@ func writeTable(t *testing.T, b *strings.Builder, table, dir string, v reflect.V
 	about, comments := structComments(t, dir, v.Type().Name())
 	if table != "" {
 		fmt.Fprintln(b)
-		writeComment(b, strings.Replace(about, "Config are the", "The", 1))
+		writeComment(b, strings.Replace(about, v.Type().Name()+" are the", "The", 1))
 		fmt.Fprintf(b, "#[%s]\n", table)
 	}
 	for f := range fields(v.Type()) {

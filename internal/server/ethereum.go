@@ -25,7 +25,11 @@ func ethereumBuilder(chain ethereum.Config, log *slog.Logger) builder {
 		if err != nil {
 			return nil, err
 		}
-		return ethereumLoop{anchor.New(chain.Name, target, db, anchor.Options{Poll: ethereumPoll, Log: log, Lost: isLost}), target}, nil
+		o := anchor.Options{Poll: ethereumPoll, Log: log, Lost: isLost}
+		if chain.Currency != 0 {
+			o.Seeds = db
+		}
+		return ethereumLoop{anchor.New(chain.Name, target, db, o), target}, nil
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/certificate"
+	"github.com/datestone/datestone/internal/compat/originstamp"
+	"github.com/datestone/datestone/internal/compat/originstamp/pages"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/notify/letter"
@@ -28,6 +30,8 @@ type front struct {
 	api     http.Handler // nil where it is not served
 	pages   http.Handler // of certificates; nil where they are not served
 	off     *letter.Off  // nil where it is not served
+	stamps  http.Handler // OriginStamp's interface; nil where it is not served
+	shown   http.Handler // pages of what it took; nil where they are not served
 	health  *health
 	metrics http.Handler // nil where they are not shown
 }
@@ -59,8 +63,16 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.apidoc.ServeHTTP(w, r)
 		return
 	}
+	if f.shown != nil && pages.Serves(r.URL.Path) {
+		f.shown.ServeHTTP(w, r)
+		return
+	}
 	if f.api != nil && strings.HasPrefix(r.URL.Path, apiPrefix) {
 		f.api.ServeHTTP(w, r)
+		return
+	}
+	if f.stamps != nil && originstamp.Serves(r.URL.Path) {
+		f.stamps.ServeHTTP(w, r)
 		return
 	}
 	if f.pages != nil && certificate.Serves(r.URL.Path) && !asksToVerify(r) {

@@ -44,6 +44,7 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		},
 	})
 	s.forget = newForgetter(s.db, numbers.leases, s.log)
+	s.seeds = newSeeds(s.db, numbers.leases, s.log)
 	if s.signed, err = s.openSigned(numbers); err != nil {
 		return nil, nil, err
 	}
@@ -58,6 +59,9 @@ func (s *Server) openAccounts(ctx context.Context, numbers *metrics, bucket *rat
 		CheckMail: s.config.checkMail(), MailEvery: time.Duration(s.config.MailWait),
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	if s.stamps, err = s.openOriginStamp(numbers); err != nil {
 		return nil, nil, err
 	}
 	return surface, certificates, s.notices.start(s, surface, numbers)

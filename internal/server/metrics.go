@@ -63,6 +63,10 @@ var (
 	targetDay     = describe("target_fees_day_satoshi", "Fees spent and reserved in the last 24 hours.", "target")
 	targetWeek    = describe("target_fees_week_satoshi", "Fees spent and reserved in the last seven days.", "target")
 	targetWaiting = describe("target_transactions_waiting", "Transactions that wait for confirmation.", "target")
+	seedsWaiting  = describe("target_seeds_waiting", "Seeds that are made and in no block of the target, or not seen in print; 100 may be more.", "target")
+	seedsDay      = describe("target_seeds_fees_day_satoshi", "Of the fees in the last 24 hours, what seeds cost.", "target")
+	seedsWeek     = describe("target_seeds_fees_week_satoshi", "Of the fees in the last seven days, what seeds cost.", "target")
+	seedsState    = describe("target_seeds_state", "Whether seeds go out, or what keeps them: 1 for the state.", "target", "state")
 	targetAccepts = describe("target_calendar_accepted_seconds", "When the calendar accepted a head last, in seconds since 1970; 0 when it never did.", "target", "calendar")
 	targetPeers   = describe("target_calendar_state", "The state of a calendar that heads are given to or that is asked for them: 1 for the state that it is in.", "target", "calendar", "state")
 	deliveries    = describe("notice_deliveries", "Notices that are due to an endpoint, and those that were given up until somebody asks for another try; up to a million of each.", "state")
@@ -186,6 +190,12 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(attestedSize, float64(counted), t.Target)
 		gauge(attestedLag, float64(head.Size-counted), t.Target)
+		if s := t.Seeds; s != nil {
+			gauge(seedsWaiting, float64(s.Queued), t.Target)
+			gauge(seedsState, 1, t.Target, string(s.Code))
+			gauge(seedsDay, float64(s.FeesDay), t.Target)
+			gauge(seedsWeek, float64(s.FeesWeek), t.Target)
+		}
 		if p := t.Printed; p != nil {
 			var size, since float64
 			if p.Last != nil {

@@ -211,6 +211,9 @@ func (n *notices) start(s *Server, surface *rest.Server, numbers *metrics) error
 		senders[notify.Mail] = &letter.Sender{Client: post, Service: mail.Service{URI: s.config.URI}, Store: s.db, Describe: surface.Describe, Proof: surface.Proof}
 		senders[notify.Receipt] = &eternity.Receipt{Store: s.db, Server: s.signed, Mail: post}
 	}
+	if err := s.addSeedSenders(senders, post); err != nil {
+		return err
+	}
 	observe := observeNotices(numbers.registry)
 	build := func(db *store.DB) (loop, error) {
 		return notify.New(db, senders, notify.Options{Timeout: tryWithin, Observe: observe, Log: s.log, Lost: isLost}), nil
@@ -325,7 +328,7 @@ func (a *Accounts) ListNotices(ctx context.Context, n Notices, limit int) ([]Del
 			ID: d.Notice.UID.String(), Account: d.Notice.Account, Endpoint: endpoints[d.Endpoint].String(), Event: eventOf(d.Notice.Kind),
 			Target: d.Notice.Target, State: d.State.String(), Tries: d.Tries, Status: d.Status, Error: d.Error, Due: d.Due,
 		}
-		if d.Notice.Kind != notify.Test && d.Notice.Kind != notify.Trouble {
+		if k := d.Notice.Kind; k != notify.Test && k != notify.Trouble && k != notify.Seeded {
 			shown.Stamp = d.Notice.Stamp.String()
 		}
 		if !d.Tried.IsZero() {

@@ -19,6 +19,7 @@ import (
 	"github.com/datestone/datestone/internal/apidoc"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/compat/eternity"
+	"github.com/datestone/datestone/internal/compat/originstamp"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/store"
 )
@@ -49,7 +50,9 @@ type Server struct {
 	calendar *calendar.Calendar
 	keeper   *calendar.Keeper
 	signed   *eternity.Server
-	forget   loop // of idempotency keys
+	stamps   *originstamp.Server // nil where it is not served
+	forget   loop                // of idempotency keys
+	seeds    loop                // that closes them
 	notices  notices
 	health   *health
 	targets  map[string]loop
@@ -137,6 +140,12 @@ func Open(ctx context.Context, c Config, o Options) (_ *Server, err error) {
 	public.apidoc = documents
 	if public.off, err = s.openOff(numbers); err != nil {
 		return nil, err
+	}
+	if s.stamps != nil {
+		public.stamps = s.stamps
+		if public.shown, err = s.openSubmitted(numbers); err != nil {
+			return nil, err
+		}
 	}
 	s.public = httpkit.NewServer(listeners[0], public, httpkit.Limits{Connections: c.Connections}, s.log)
 	numbers.connections = s.public.Connections
@@ -229,6 +238,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return commits.Wait()
 	})
 	part(func() error { return s.forget.Run(targetsRun) })
+	part(func() error { return s.seeds.Run(targetsRun) })
 	part(func() error { return s.notices.loop.Run(targetsRun) })
 	for name, target := range s.targets {
 		part(func() error {

@@ -13,15 +13,27 @@ import (
 
 // Wallet is what an operator may want to know of the wallet of a target.
 type Wallet struct {
-	Target      string   `json:"target"`
-	Network     string   `json:"network"`
-	TestNetwork bool     `json:"test_network"`
-	Seen        bool     `json:"seen"` // whether the server has followed the chain, so that the rest is known
-	Address     string   `json:"address,omitempty"`
-	Balance     int64    `json:"balance"` // confirmed coins, in Unit
-	Unit        string   `json:"unit"`    // satoshi or litoshi
-	Height      int64    `json:"height"`
-	Descriptors []string `json:"descriptors,omitempty"` // of the own wallet; public
+	Target      string `json:"target"`
+	Network     string `json:"network"`
+	TestNetwork bool   `json:"test_network"`
+	Seen        bool   `json:"seen"` // whether the server has followed the chain, so that the rest is known
+	Address     string `json:"address,omitempty"`
+	Balance     int64  `json:"balance"` // confirmed coins, in Unit
+	Unit        string `json:"unit"`    // satoshi or litoshi
+	Height      int64  `json:"height"`
+	FeesDay     int64  `json:"fees_day"` // spent and reserved in the last 24 hours
+	FeesWeek    int64  `json:"fees_week"`
+	// Seeds is there where the target carries seeds.
+	Seeds       *WalletSeeds `json:"seeds,omitempty"`
+	Descriptors []string     `json:"descriptors,omitempty"` // of the own wallet; public
+}
+
+// WalletSeeds is what seeds cost, of all fees, and how many wait.
+type WalletSeeds struct {
+	Waiting  int    `json:"waiting"` // made, and in no block
+	FeesDay  int64  `json:"fees_day"`
+	FeesWeek int64  `json:"fees_week"`
+	Message  string `json:"message,omitempty"` // what keeps them from going out
 }
 
 // ShowWallets reads the key of each target's wallet, or of the named one's, and what the server last wrote down about
@@ -65,6 +77,10 @@ func ShowWallets(ctx context.Context, c Config, name string) ([]Wallet, error) {
 		for _, t := range all {
 			if w := &wallets[i]; t.Target == w.Target && t.Height >= 0 {
 				w.Seen, w.Address, w.Balance, w.Height = true, t.Address, t.Balance, t.Height
+				w.FeesDay, w.FeesWeek = t.FeesDay, t.FeesWeek
+				if s := t.Seeds; s != nil {
+					w.Seeds = &WalletSeeds{Waiting: s.Queued, FeesDay: s.FeesDay, FeesWeek: s.FeesWeek, Message: s.Message}
+				}
 			}
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/logtree"
+	"github.com/datestone/datestone/internal/notify"
+	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/ots"
 )
 
@@ -34,8 +36,11 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 		if err := a.findSigned(ctx, creates); err != nil {
 			return err
 		}
+		if err := a.findSubmitted(ctx, creates); err != nil {
+			return err
+		}
 		for i, c := range creates {
-			created, err := a.admit(c)
+			created, err := a.admit(ctx, c)
 			if refusal(err) {
 				results[i].Err = err
 			} else if err != nil {
@@ -43,12 +48,12 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 			}
 			results[i].Created = created
 		}
-		if appended = len(a.stamps)+len(a.signed) > 0; !appended {
-			return a.keep(ctx) // of requests whose stamps all exist
-		}
-		var err error
-		if head, err = a.appendTo(ctx, db.epochMax); err != nil {
-			return err
+		leaves := a.leaves()
+		if appended = len(leaves) > 0; appended {
+			var err error
+			if head, err = a.appendTo(ctx, db.epochMax, leaves); err != nil {
+				return err
+			}
 		}
 		if err := a.keep(ctx); err != nil {
 			return err
@@ -57,6 +62,12 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 		for i := range results {
 			if s := results[i].Signed; s != nil {
 				results[i].Tree = a.trees[s.Position]
+			}
+			if slices.Contains(results[i].Fresh, true) {
+				results[i].Seeds = a.seeds.seedsOf(creates[i])
+			}
+			for j, s := range results[i].Submitted {
+				results[i].Submitted[j] = a.seeds.known[s.Hash]
 			}
 			for j, s := range results[i].Stamps {
 				if k, ok := a.index[s.ID]; ok {
@@ -80,7 +91,7 @@ func (db *DB) AppendStamps(ctx context.Context, now time.Time, creates []account
 
 // refusal says that an error is the answer to one request, and not a fault.
 func refusal(err error) bool {
-	for _, e := range []error{account.ErrItem, account.ErrSuspended, account.ErrMismatch, account.ErrDuplicate, account.ErrQuota} {
+	for _, e := range []error{account.ErrItem, account.ErrSuspended, account.ErrMismatch, account.ErrDuplicate, account.ErrQuota, seed.ErrPreprint, notify.ErrLimit} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -134,6 +145,10 @@ type admission struct {
 	signed   []*account.Signed              // admitted, in order
 	known    map[signedKey]*account.Signed  // kept before, or admitted
 	trees    map[logtree.Position]*ots.Tree // of the batches that were added
+	seeds    *submissions                   // nil where nothing is submitted
+
+	head *logtree.Head // once its lock is held
+	edge logtree.Edge
 }
 
 // owner is an account whose row is locked.
@@ -150,6 +165,7 @@ type owner struct {
 	keys      map[string]keyUse          // those of the requests that were used
 	stored    map[[32]byte]account.Stamp // those of the requests' digests that have a stamp
 	fresh     map[[32]byte]int           // digests of admitted stamps, by their index in admission.stamps
+	addresses int                        // it had, if any are new in submissions.addresses
 }
 
 // keyUse is an idempotency key that was used. existing has a byte for each item: 1 if its stamp was there before.
@@ -312,7 +328,7 @@ func (a *admission) find(ctx context.Context, digests map[int64][]byte) error {
 }
 
 // admit decides one request: its order of checks is the contract's.
-func (a *admission) admit(c account.Create) (account.Created, error) {
+func (a *admission) admit(ctx context.Context, c account.Create) (account.Created, error) {
 	var none account.Created
 	o := a.owners[c.Account]
 	if o == nil || o.suspended {
@@ -320,6 +336,9 @@ func (a *admission) admit(c account.Create) (account.Created, error) {
 	}
 	if c.Signed != nil {
 		return a.admitSigned(o, c)
+	}
+	if err := c.Check(); err != nil {
+		return none, err
 	}
 	if k, used := o.keys[c.Key]; used && c.Key != "" {
 		return a.replay(o, c, k)
@@ -332,6 +351,10 @@ func (a *admission) admit(c account.Create) (account.Created, error) {
 	created := account.Created{Stamps: make([]account.Stamp, len(c.Items)), Existing: make([]bool, len(c.Items))}
 	fresh := make(map[[32]byte]bool)
 	for i, item := range c.Items {
+		if item.Submission != nil && a.seeds.known[item.SHA256].Number > 0 {
+			created.Existing[i] = true // nothing is made, whoever submitted it
+			continue
+		}
 		_, before := o.stored[item.SHA256]
 		_, now := o.fresh[item.SHA256]
 		created.Existing[i] = before || now || fresh[item.SHA256]
@@ -349,6 +372,11 @@ func (a *admission) admit(c account.Create) (account.Created, error) {
 	if o.used+int64(count) > c.Quota {
 		return none, account.ErrQuota
 	}
+	if c.Submits() {
+		if err := a.checkSubmissions(ctx, o, c); err != nil {
+			return none, err
+		}
+	}
 	for i, item := range c.Items {
 		if !created.Existing[i] {
 			a.add(o, c, item)
@@ -356,6 +384,9 @@ func (a *admission) admit(c account.Create) (account.Created, error) {
 	}
 	for i, item := range c.Items {
 		created.Stamps[i], _ = a.stamp(o, item.SHA256)
+	}
+	if c.Submits() {
+		a.submit(o, c, &created)
 	}
 	if c.Key != "" {
 		k := keyUse{c.Account, c.Key, c.Payload, make([]byte, len(c.Items))}
@@ -450,7 +481,8 @@ func certificate(length int) string {
 	return certificatePrefix + string(b)
 }
 
-// leaves are those of the admitted stamps, then those of the admitted signed digests.
+// leaves are those of the admitted stamps, then those of the admitted signed digests, then those of submissions whose stamps
+// are older.
 func (a *admission) leaves() [][32]byte {
 	all := make([][32]byte, 0, len(a.stamps)+len(a.signed))
 	for _, s := range a.stamps {
@@ -459,19 +491,40 @@ func (a *admission) leaves() [][32]byte {
 	for _, s := range a.signed {
 		all = append(all, s.LeafHash())
 	}
+	if a.seeds != nil {
+		for _, i := range a.seeds.own {
+			all = append(all, account.Leaf(a.seeds.fresh[i].Hash, a.seeds.fresh[i].Nonce))
+		}
+	}
 	return all
 }
 
-// appendTo adds what was admitted to the log, and gives it its places.
-func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head, error) {
+// place is where a leaf is.
+type place struct {
+	position logtree.Position
+	leaf     int
+}
+
+// lockHead reads the head and keeps every other append out, unless it did already.
+func (a *admission) lockHead(ctx context.Context) error {
+	if a.head != nil {
+		return nil
+	}
 	h, edge, err := a.tx.lockHead(ctx)
 	if err != nil {
+		return err
+	}
+	a.head, a.edge = &h, edge
+	return a.tx.checkMark(ctx, h)
+}
+
+// appendTo adds what was admitted to the log, and gives it its places.
+func (a *admission) appendTo(ctx context.Context, epochMax int64, all [][32]byte) (h logtree.Head, err error) {
+	if err := a.lockHead(ctx); err != nil {
 		return h, err
 	}
-	if err := a.tx.checkMark(ctx, h); err != nil {
-		return h, err
-	}
-	all := a.leaves()
+	h, edge := *a.head, a.edge
+	var own []place
 	a.trees = make(map[logtree.Position]*ots.Tree)
 	for first := 0; first < len(all); first += maxLeaves {
 		leaves := all[first:min(first+maxLeaves, len(all))]
@@ -492,17 +545,21 @@ func (a *admission) appendTo(ctx context.Context, epochMax int64) (logtree.Head,
 		a.trees[entry.Position()] = tree
 		h.Size++
 		for i := range leaves {
-			if n := first + i; n < len(a.stamps) {
+			switch n := first + i; {
+			case n < len(a.stamps):
 				a.stamps[n].Position, a.stamps[n].Leaf = entry.Position(), i
-			} else {
+			case n < len(a.stamps)+len(a.signed):
 				s := a.signed[n-len(a.stamps)]
 				s.Position, s.Leaf = entry.Position(), i
+			default:
+				own = append(own, place{entry.Position(), i})
 			}
 		}
 		if _, err := a.tx.exec(ctx, insertKept, int64(entry.Position()), packed); err != nil {
 			return h, err
 		}
 	}
+	a.place(own)
 	return h, a.tx.setHead(ctx, &h, edge)
 }
 
@@ -512,6 +569,9 @@ func (a *admission) keep(ctx context.Context) error {
 		return err
 	}
 	if err := a.insertSigned(ctx); err != nil {
+		return err
+	}
+	if err := a.keepSubmissions(ctx); err != nil {
 		return err
 	}
 	ids := make([]int64, 0, len(a.owners))

@@ -72,10 +72,10 @@ func (db *DB) Unsettled(ctx context.Context, target string) ([]anchor.Attempt, e
 		ORDER BY a.id, u.name`, target)
 }
 
-// SettledFees are what the attempts of a purpose cost that were settled since.
+// SettledFees are what the attempts of a purpose, or of all when it is empty, cost that were settled since.
 func (db *DB) SettledFees(ctx context.Context, target, purpose string, since time.Time) (int64, error) {
 	var sum int64
-	err := db.queryRow(ctx, `SELECT COALESCE(SUM(fee), 0) FROM attempt WHERE target = $1 AND purpose = $2 AND state = 2 AND changed > $3`,
+	err := db.queryRow(ctx, `SELECT COALESCE(SUM(fee), 0) FROM attempt WHERE target = $1 AND ($2 = '' OR purpose = $2) AND state = 2 AND changed > $3`,
 		[]any{target, purpose, micros(since)}, &sum)
 	if err != nil {
 		return 0, fmt.Errorf("reading the fees of target %s: %w", target, err)

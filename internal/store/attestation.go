@@ -12,7 +12,7 @@ import (
 	"github.com/datestone/datestone/internal/logtree"
 )
 
-const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.height, a.block, a.block_time, a.ref, a.state, a.changed, a.kind`
+const attestationColumns = `a.id, a.target, a.epoch, a.size, a.root, a.proof, a.height, a.block, a.block_time, a.ref, a.state, a.changed, a.kind, a.purpose`
 
 // Attestations returns, for each target that has one, the attestation that a proof of the entry at p
 // uses: the counted one of the smallest head above p, else the mined one of the smallest. Lowest
@@ -124,7 +124,7 @@ func scanAttestation(rows *sql.Rows, more ...any) (logtree.Attestation, error) {
 	var a logtree.Attestation
 	var root, block []byte
 	var blockTime, changed int64
-	dest := []any{&a.ID, &a.Target, &a.Head.Epoch, &a.Head.Size, &root, &a.Proof, &a.Height, &block, &blockTime, &a.Ref, &a.State, &changed, &a.Kind}
+	dest := []any{&a.ID, &a.Target, &a.Head.Epoch, &a.Head.Size, &root, &a.Proof, &a.Height, &block, &blockTime, &a.Ref, &a.State, &changed, &a.Kind, &a.Purpose}
 	if err := rows.Scan(append(dest, more...)...); err != nil {
 		return a, err
 	}
@@ -140,9 +140,9 @@ func scanAttestation(rows *sql.Rows, more ...any) (logtree.Attestation, error) {
 }
 
 // AllAttestations reads up to limit attestations of every state with ids above after, in order of id,
-// for those who check them.
+// for those who check them; of seeds as well.
 func (db *DB) AllAttestations(ctx context.Context, after int64, limit int) ([]logtree.Attestation, error) {
-	rows, err := db.query(ctx, `SELECT `+attestationColumns+` FROM attestation a WHERE a.purpose = 'log' AND a.id > $1 ORDER BY a.id LIMIT $2`, after, limit)
+	rows, err := db.query(ctx, `SELECT `+attestationColumns+` FROM attestation a WHERE a.id > $1 ORDER BY a.id LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading attestations: %w", err)
 	}

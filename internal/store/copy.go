@@ -24,13 +24,19 @@ type table struct {
 	name    string
 	columns string
 	serial  bool
+	batch   int // rows of one transaction, where that is less than usual
 }
+
+// key is the name of the first column.
+func (t table) key() string { return t.columns[:strings.IndexByte(t.columns, ',')] }
 
 // logTables only grow. They are copied in the order of their key, the first column, batch by batch.
 var logTables = []table{
 	{name: "entry", columns: "position, tip, nodes, at"},
 	{name: "tile", columns: "position, leaves"},
 	{name: "kept", columns: "position, leaves"},
+	{name: "submitted", columns: "number, hash, account, stamp, created, comment, nonce, leaf, position"},
+	{name: "seed_tile", columns: "tile, smallest, node, leaves", batch: 40}, // of 32 KB each
 }
 
 // stateTables fit the head, and are copied with it in one transaction. It comes last: a database without a
@@ -60,6 +66,9 @@ var stateTables = []table{
 	{name: "publication_period", columns: "target, period"},
 	{name: "publication_delivery", columns: "publication, channel, state, due, tries, tried, code, error"},
 	{name: "publication_place", columns: "id, publication, issue, page, url, confirmer, confirmed, withdrawer, withdrawn", serial: true},
+	{name: "preprint", columns: "uid, account, number"},
+	{name: "seed", columns: "number, uid, target, opened, closes, first, before, root, made, final", serial: true},
+	{name: "seed_await", columns: "target, number, endpoint"},
 	{name: "secret_key", columns: "id, check_value"},
 	{name: "head", columns: "id, epoch, size, edge"},
 }
@@ -284,7 +293,7 @@ func (c *copier) checkRest(ctx context.Context, tx tx) error {
 
 // lastKey is the largest key of a table that only grows; -1 when it is empty.
 func lastKey(ctx context.Context, tx tx, t table) (key int64, err error) {
-	err = tx.row(ctx, `SELECT COALESCE(MAX(position), -1) FROM `+t.name).Scan(&key)
+	err = tx.row(ctx, `SELECT COALESCE(MAX(`+t.key()+`), -1) FROM `+t.name).Scan(&key)
 	return key, err
 }
 
@@ -456,7 +465,7 @@ func (t table) insert(ctx context.Context, tx tx, rows [][]any) error {
 		}
 	}
 	if t.serial && tx.db.engine.follows != "" {
-		_, err := tx.exec(ctx, fmt.Sprintf(tx.db.engine.follows, t.name))
+		_, err := tx.exec(ctx, fmt.Sprintf(tx.db.engine.follows, t.name, t.key()))
 		return err
 	}
 	return nil
@@ -484,9 +493,17 @@ func (t table) insertText(n int) string {
 // asker is a DB's query or a transaction's rows.
 type asker func(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 
+// atOnce is how many rows are read and written together.
+func (t table) atOnce(limit int) int {
+	if t.batch > 0 {
+		return min(t.batch, limit)
+	}
+	return limit
+}
+
 // readAfter reads rows of a table that only grows, in the order of their keys.
 func (t table) readAfter(ctx context.Context, ask asker, key int64, limit int) ([][]any, error) {
-	return t.read(ctx, ask, ` WHERE position > $1 ORDER BY position LIMIT $2`, key, limit)
+	return t.read(ctx, ask, ` WHERE `+t.key()+` > $1 ORDER BY `+t.key()+` LIMIT $2`, key, t.atOnce(limit))
 }
 
 // readAll reads a table in an order that is the same in every database.

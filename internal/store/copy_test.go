@@ -215,7 +215,7 @@ func populate(t testing.TB, db *DB, entries int) {
 				switch {
 				case c.serial:
 					values = append(values, int64(1000-7*i))
-				case name == "kept" && c.name == "position":
+				case (name == "kept" || name == "submitted" || name == "seed_tile") && c.name == columns[0].name:
 					values = append(values, int64(i))
 				case c.kind == "bigint":
 					// Its last bits are the row's, for columns that are unique.

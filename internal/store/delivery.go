@@ -283,6 +283,9 @@ func (db *DB) ForgetNotices(ctx context.Context, before time.Time, limit int) (i
 			`DELETE FROM endpoint WHERE id IN (SELECT e.id FROM endpoint e WHERE e.state = 2 AND CAST($1 AS BIGINT) >= 0 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint = e.id) LIMIT $2)`,
 			`UPDATE delivery SET state = 2 WHERE id IN (SELECT d.id FROM endpoint e JOIN delivery d ON d.endpoint = e.id AND d.state = 0 WHERE e.state = 1 AND CAST($1 AS BIGINT) >= 0 LIMIT $2)`,
 			`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE state IN (1, 2, 3) AND due < $1 LIMIT $2)`,
+			// Whoever asks for more at an address moves its created.
+			`DELETE FROM endpoint WHERE created < $1 AND id IN (SELECT e.id FROM endpoint e WHERE e.` + isAddress + ` AND e.created < $1 AND e.next = 0
+				AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint = e.id) AND NOT EXISTS (SELECT 1 FROM seed_await w WHERE w.endpoint = e.id) LIMIT $2)`,
 			`DELETE FROM notice WHERE id IN (SELECT n.id FROM notice n WHERE n.created < $1 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.notice = n.id) ORDER BY n.created LIMIT $2)`,
 		} {
 			r, err := tx.exec(ctx, text, micros(before), limit)

@@ -15,8 +15,9 @@ import (
 const endpointColumns = `e.id, e.uid, e.account, e.channel, e.address, e.kinds, e.stamp, COALESCE(e.position, 0), e.secret, e.old_secret, e.old_until,
 	e.state, e.created, e.slow, e.next, e.failures, e.failing, e.gather`
 
-// signedChannels are those of the authenticated calendar, whose endpoints are its operator's to change.
-const signedChannels = `'callback', 'receipt'`
+// otherChannels are those of the authenticated calendar, whose endpoints are its operator's to change, and of OriginStamp's
+// interface.
+const otherChannels = `'callback', 'receipt', 'seed_hook', 'seed_mail'`
 
 // EndpointLimits are how many endpoints an account may have.
 type EndpointLimits struct {
@@ -102,7 +103,7 @@ func (db *DB) SetOperator(ctx context.Context, now time.Time, all []notify.Endpo
 
 // Endpoint is the endpoint that others know by this id, or notify.ErrUnknown. Whose it is, is for the caller to check.
 func (db *DB) Endpoint(ctx context.Context, uid account.ID) (notify.Endpoint, error) {
-	all, err := db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.uid = $1 AND e.state <> 2 AND e.channel NOT IN (`+signedChannels+`)`, uid[:])
+	all, err := db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.uid = $1 AND e.state <> 2 AND e.channel NOT IN (`+otherChannels+`)`, uid[:])
 	if err == nil && len(all) == 0 {
 		err = notify.ErrUnknown
 	}
@@ -123,7 +124,7 @@ func (db *DB) ActiveEndpoint(ctx context.Context, id int64) (notify.Endpoint, bo
 
 // Endpoints are up to limit endpoints of an account, oldest first.
 func (db *DB) Endpoints(ctx context.Context, owner int64, limit int) ([]notify.Endpoint, error) {
-	return db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.account = $1 AND e.state <> 2 AND e.channel NOT IN (`+signedChannels+`) ORDER BY e.id LIMIT $2`, owner, limit)
+	return db.endpoints(ctx, `SELECT `+endpointColumns+` FROM endpoint e WHERE e.account = $1 AND e.state <> 2 AND e.channel NOT IN (`+otherChannels+`) ORDER BY e.id LIMIT $2`, owner, limit)
 }
 
 // DueEndpoints are up to limit endpoints for which something is due, those that wait longest first: either the
@@ -230,7 +231,7 @@ func (db *DB) AddTest(ctx context.Context, now time.Time, owner int64, uid accou
 func (db *DB) changeEndpoint(ctx context.Context, what string, owner int64, uid account.ID, do func(tx tx, id int64) error) error {
 	err := db.update(ctx, func(tx tx) error {
 		var id int64
-		err := tx.row(ctx, `SELECT id FROM endpoint WHERE uid = $1 AND account = $2 AND state <> 2 AND channel NOT IN (`+signedChannels+`)`+tx.db.engine.forUpdate, uid[:], owner).Scan(&id)
+		err := tx.row(ctx, `SELECT id FROM endpoint WHERE uid = $1 AND account = $2 AND state <> 2 AND channel NOT IN (`+otherChannels+`)`+tx.db.engine.forUpdate, uid[:], owner).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return notify.ErrUnknown
 		} else if err != nil {

@@ -24,7 +24,7 @@ type engine struct {
 	tables string
 	// lockSchema keeps other migrations out until the transaction ends.
 	lockSchema string
-	// follows is a statement that makes what counts by itself go on after the largest id of %s.
+	// follows is a statement that makes what counts by itself go on after the largest of table %s, column %s.
 	follows string
 	// snapshot is the isolation at which a transaction sees one state.
 	snapshot sql.IsolationLevel
@@ -74,7 +74,7 @@ var postgres = &engine{
 	hasTable:     `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1`,
 	tables:       `SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()`,
 	lockSchema:   `SELECT pg_advisory_xact_lock(8241996741)`,
-	follows:      `SELECT setval(pg_get_serial_sequence('%[1]s', 'id'), GREATEST(1, (SELECT COALESCE(MAX(id), 0) FROM %[1]s)))`,
+	follows:      `SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), GREATEST(1, (SELECT COALESCE(MAX(%[2]s), 0) FROM %[1]s)))`,
 	snapshot:     sql.LevelRepeatableRead,
 	rolledBack:   rolledBackPostgres,
 	locked:       func(error) bool { return false },

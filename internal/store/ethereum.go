@@ -89,7 +89,7 @@ func (t tx) unsupersede(ctx context.Context, now time.Time, target string) error
 
 // Standing are up to limit attestations of a target in blocks below a height that are not withdrawn, highest first.
 func (db *DB) Standing(ctx context.Context, target string, below int64, limit int) ([]logtree.Attestation, error) {
-	rows, err := db.query(ctx, `SELECT `+attestationColumns+` FROM attestation a WHERE a.target = $1 AND a.purpose = 'log' AND a.state IN (0, 1, 2) AND a.height < $2
+	rows, err := db.query(ctx, `SELECT `+attestationColumns+` FROM attestation a WHERE a.target = $1 AND a.state IN (0, 1, 2) AND a.height < $2
 		ORDER BY a.height DESC, a.id DESC LIMIT $3`, target, below, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading attestations of target %s: %w", target, err)

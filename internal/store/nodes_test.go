@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -586,4 +587,15 @@ func TestWithoutTheRightToMakeTables(t *testing.T) {
 	}
 	defer db.Close()
 	appendTip(t, db, 0)
+}
+
+// A walk of a database that is new to the planner takes no longer than one that it knows: nothing is compiled.
+func TestNothingIsCompiled(t *testing.T) {
+	db := onPostgres(t)(Options{})
+	for _, pool := range []*sql.DB{db.read, db.write} {
+		var jit string
+		if err := pool.QueryRowContext(t.Context(), `SHOW jit`).Scan(&jit); err != nil || jit != "off" {
+			t.Errorf("jit is %s: %v", jit, err)
+		}
+	}
 }

@@ -48,7 +48,8 @@ func (db *DB) Walk(ctx context.Context, now time.Time) (more bool, err error) {
 		}
 		more = true
 	}
-	return more, nil
+	seeds, err := db.walkSeeds(ctx, now)
+	return more || seeds, err
 }
 
 // walk is an epoch of a target: what it attests, and how far notices were written.

@@ -8,11 +8,14 @@ import (
 // noticeChecks find what no notice, delivery or endpoint may be: the id of a row of each.
 var noticeChecks = []struct{ table, what, text string }{
 	{"notice", "is about a stamp that is not there, or is another account's or elsewhere",
-		`SELECT n.id FROM notice n LEFT JOIN stamp s ON s.id = n.stamp WHERE n.kind NOT IN ('test', 'trouble', 'attested', 'complete')
+		`SELECT n.id FROM notice n LEFT JOIN stamp s ON s.id = n.stamp WHERE n.kind NOT IN ('test', 'trouble', 'attested', 'complete', 'seeded')
 			AND (s.id IS NULL OR s.account <> n.account OR s.position <> n.position) ORDER BY n.id LIMIT $1`},
 	{"notice", "is about a signed digest that is not there, or is another account's or elsewhere",
 		`SELECT n.id FROM notice n WHERE n.kind IN ('attested', 'complete') AND NOT EXISTS (SELECT 1 FROM signer k JOIN signed d ON d.signer = k.id
 			WHERE k.account = n.account AND d.position = n.position AND d.nonce = n.stamp) ORDER BY n.id LIMIT $1`},
+	{"notice", "is about a seed of what was not submitted to its target",
+		`SELECT n.id FROM notice n WHERE n.kind = 'seeded' AND (NOT EXISTS (SELECT 1 FROM submitted m WHERE m.number = n.position)
+			OR NOT EXISTS (SELECT 1 FROM seed s WHERE s.target = n.target AND s.first <= n.position AND s.before > n.position)) ORDER BY n.id LIMIT $1`},
 	{"notice", "says of a stamp that it is confirmed, beyond what was walked",
 		`SELECT n.id FROM notice n WHERE n.stands = 1 AND NOT EXISTS (SELECT 1 FROM notice_cursor c WHERE c.target = n.target AND c.kind = 'confirmed'
 			AND c.epoch = n.position / 281474976710656 AND n.position - c.epoch * 281474976710656 < CASE WHEN c.upto > c.size THEN c.upto ELSE c.size END) ORDER BY n.id LIMIT $1`},

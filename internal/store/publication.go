@@ -285,7 +285,7 @@ func scanPublication(rows *sql.Rows) (p publish.Publication, err error) {
 		return p, fmt.Errorf("the uid of publication %d has %d bytes", p.ID, len(uid))
 	}
 	p.UID, p.Created, n.Language = account.ID(uid), fromMicros(created), publish.Language(language)
-	if n.Root.Purpose == publish.PurposeLog {
+	if n.Root.Purpose == publish.PurposeLog || n.Root.Purpose == publish.PurposeSeed {
 		p.Head.Root = n.Root.Hash
 	}
 	if channel != "" {

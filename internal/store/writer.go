@@ -12,6 +12,7 @@ var hotTexts = []string{
 	selectHead, insertEntry, selectTips, insertTile, updateHead,
 	selectOwner, selectUsed, reserveKey, selectWanted(sqlite), selectByDigest, sumStamps, insertStamp, insertKept, updateOwner, upsertUsed,
 	insertNotice, insertDelivery, wakeEndpoint, updateDelivery, endpointTook, insertSigned,
+	selectAsked(sqlite), selectSubmitted, insertSubmitted, newestSeed,
 }
 
 // writer is the connection that writes to a SQLite file, which has one writer at a time. Its transactions begin and end with

@@ -38,7 +38,8 @@ func withAccount(ctx context.Context, dir string) (*store.DB, account.Account, e
 	return db, a, err
 }
 
-func serveAccounts(ctx context.Context, l *lab) (*server, error) {
+// serveAccounts serves the account of loadKey, with these tables more.
+func serveAccounts(ctx context.Context, l *lab, tables string) (*server, error) {
 	dir, err := os.MkdirTemp("", "datestone-load-")
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func serveAccounts(ctx context.Context, l *lab) (*server, error) {
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
-	return l.serve(ctx, dir, loadPlan)
+	return l.serve(ctx, dir, loadPlan+tables)
 }
 
 func restRequest(b []byte, method, path string, body []byte) []byte {
@@ -169,7 +170,7 @@ func (l *lab) batches(ctx context.Context) error {
 }
 
 func (l *lab) againstRows(ctx context.Context, what string, connections, perRequest int, request func(int, int, []byte) []byte, width int, keyEach bool) error {
-	s, err := serveAccounts(ctx, l)
+	s, err := serveAccounts(ctx, l, "")
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func main() {
 		seconds     = flag.Float64("seconds", 3, "length of one round")
 		rounds      = flag.Int("rounds", 5, "rounds of each server, in turn")
 		entries     = flag.String("entries", "10000,1000000", "sizes of the log for GET, and numbers of stamps for reads")
-		only        = flag.String("only", "post,sustained,get,start,creates,batches,reads", "what to measure")
+		only        = flag.String("only", "post,sustained,get,start,creates,batches,bulks,reads", "what to measure")
 	)
 	flag.Parse()
 	l := &lab{binary: *binary, round: time.Duration(*seconds * float64(time.Second)), rounds: *rounds}
@@ -51,6 +51,8 @@ func main() {
 			err = l.creates(ctx, []int{64, 256})
 		case "batches":
 			err = l.batches(ctx)
+		case "bulks":
+			err = l.bulks(ctx, []int{16, 64})
 		case "reads":
 			err = l.reads(ctx, numbers(*entries))
 		default:

@@ -1,4 +1,6 @@
-package certificate
+// Package pdf is how PDFs are drawn: the fonts, text in any script in lines that fit, and files that a document brings
+// with it. It knows no document.
+package pdf
 
 import (
 	"bytes"
@@ -14,6 +16,8 @@ import (
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/text/unicode/bidi"
+
+	"github.com/datestone/datestone/internal/page"
 )
 
 //go:embed fonts/DejaVuSans.ttf.gz
@@ -22,14 +26,14 @@ var dejavuPacked []byte
 //go:embed fonts/DroidSansFallback.ttf.gz
 var droidPacked []byte
 
-// typeface is a font of the PDF: its name there, its file, and which characters it has.
-type typeface struct {
+// Typeface is a font of the PDFs: its name there, its file, and which characters it has.
+type Typeface struct {
 	name, style string
 	load        func() ([]byte, *sfnt.Font)
 }
 
-func newTypeface(name, style string, file func() []byte) *typeface {
-	return &typeface{name, style, sync.OnceValues(func() ([]byte, *sfnt.Font) {
+func newTypeface(name, style string, file func() []byte) *Typeface {
+	return &Typeface{name, style, sync.OnceValues(func() ([]byte, *sfnt.Font) {
 		b := file()
 		f, err := sfnt.Parse(b)
 		if err != nil {
@@ -56,15 +60,15 @@ func packed(b []byte) func() []byte {
 }
 
 var (
-	regular = newTypeface("go", "", plain(goregular.TTF))
-	bold    = newTypeface("go", "B", plain(gobold.TTF))
-	mono    = newTypeface("gomono", "", plain(gomono.TTF))
+	Regular = newTypeface("go", "", plain(goregular.TTF))
+	Bold    = newTypeface("go", "B", plain(gobold.TTF))
+	Mono    = newTypeface("gomono", "", plain(gomono.TTF))
 	dejavu  = newTypeface("dejavu", "", packed(dejavuPacked))
 	droid   = newTypeface("droid", "", packed(droidPacked))
 )
 
 // has says whether the font has a glyph for a character. Those beyond the first 65,536 the PDF cannot use.
-func (f *typeface) has(r rune) bool {
+func (f *Typeface) has(r rune) bool {
 	if r > 0xffff {
 		return false
 	}
@@ -75,10 +79,10 @@ func (f *typeface) has(r rune) bool {
 }
 
 // fallbacks are the fonts for names, in order.
-var fallbacks = []*typeface{regular, dejavu, droid}
+var fallbacks = []*Typeface{Regular, dejavu, droid}
 
 // fontFor is the first font that has a character, or nil.
-func fontFor(r rune) *typeface {
+func fontFor(r rune) *Typeface {
 	for _, f := range fallbacks {
 		if f.has(r) {
 			return f
@@ -89,7 +93,7 @@ func fontFor(r rune) *typeface {
 
 // run is text in one font.
 type run struct {
-	font *typeface
+	font *Typeface
 	text string
 }
 
@@ -97,13 +101,13 @@ type run struct {
 // and the others become codes.
 func glyphs(text string) string {
 	var b strings.Builder
-	for _, r := range Visible(text) {
+	for _, r := range page.Visible(text) {
 		switch {
-		case r == zeroWidthJoiner || r == zeroWidthNonJoiner || unicode.Is(unicode.Variation_Selector, r):
+		case r == page.ZeroWidthJoiner || r == page.ZeroWidthNonJoiner || unicode.Is(unicode.Variation_Selector, r):
 		case fontFor(r) != nil:
 			b.WriteRune(r)
 		default:
-			b.WriteString(code(r))
+			b.WriteString(page.Code(r))
 		}
 	}
 	return b.String()
