@@ -3,6 +3,7 @@ package testnode
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -60,15 +61,25 @@ func root() (string, error) {
 	}
 }
 
-// FreePort returns a port that was free on 127.0.0.1 a moment ago.
+// portsGiven are the ports that programs have, those of programs that are down among them.
+var portsGiven sync.Map
+
+// FreePort returns a port of 127.0.0.1 below those that systems give to outgoing connections, and no port twice: a program
+// that is down for a while gets its port back.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 12000 + rand.IntN(8000)
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", local(port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port from 12000 to 20000")
+	return 0
 }
 
 // Process is a program that a test started. Its output goes to a file, so that no

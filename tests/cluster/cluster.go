@@ -12,13 +12,11 @@ package cluster
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/datestone/datestone/internal/testnode"
@@ -54,7 +52,7 @@ func New(t testing.TB, o Options) *Cluster {
 	write(t, key, strings.Repeat("2a", 32)+"\n")
 	for i := range max(1, o.Nodes) {
 		dir := t.TempDir()
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(testnode.FreePort(t)))
 		n := &Node{Name: fmt.Sprintf("node %d", i+1), URL: "http://" + address, Session: fmt.Sprintf("node%d", i+1), Dir: dir, Config: filepath.Join(dir, "datestone.toml"), program: o.Program}
 		text := fmt.Sprintf("listen = %q\nuri = %q\ndata = %q\nmetrics = \"same\"\n", address, URI, n.Data())
 		if o.Database != "" {
@@ -121,27 +119,6 @@ func (c *Cluster) Living() []*Node {
 func (c *Cluster) SQL(t testing.TB, text string) string {
 	t.Helper()
 	return testpg.SQL(t, c.options.Database, text)
-}
-
-// portsGiven are the ports that nodes have, those of nodes that are down among them.
-var portsGiven sync.Map
-
-// freePort returns a port below those that systems give to outgoing connections, and no port twice: a
-// node that is down for a while gets its port back.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 12000 + rand.IntN(8000)
-		if _, given := portsGiven.LoadOrStore(port, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port from 12000 to 20000")
-	return 0
 }
 
 func write(t testing.TB, path, content string) {

@@ -49,6 +49,7 @@ func hashOf(text string) string {
 // The tool and the Go client with a real service: what an account keeps is complete in the end, and any verifier
 // accepts it.
 func TestAccount(t *testing.T) {
+	t.Parallel()
 	c, _ := devChain(t)
 	// Without the limits for each minute, which fetching again and again would reach.
 	s := serve(t, &c.rpc, `

@@ -179,12 +179,16 @@ func clients(t *testing.T, s *service, c *chain) []client {
 // Any client stamps, any client completes the proof, and any client verifies it,
 // whichever stamped.
 func TestClients(t *testing.T) {
-	t.Run("bitcoind", func(t *testing.T) { testClients(t, chainOf(t, testnode.Bitcoind(t))) })
-	t.Run("btcd", func(t *testing.T) { testClients(t, chainOf(t, testnode.Btcd(t))) })
-	t.Run("devchain", func(t *testing.T) {
-		c, _ := devChain(t)
-		testClients(t, c)
-	})
+	for name, start := range map[string]func(*testing.T) *chain{
+		"bitcoind": func(t *testing.T) *chain { return chainOf(t, testnode.Bitcoind(t)) },
+		"btcd":     func(t *testing.T) *chain { return chainOf(t, testnode.Btcd(t)) },
+		"devchain": func(t *testing.T) *chain { c, _ := devChain(t); return c },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testClients(t, start(t))
+		})
+	}
 }
 
 func testClients(t *testing.T, c *chain) {

@@ -49,6 +49,7 @@ func dev(t *testing.T, dir string, port, rpcPort int) (*service, *chain) {
 // other clients verify it against the chain's RPC, and a named folder survives a
 // kill with proof, log and chain.
 func TestDev(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "dev")
 	port, rpcPort := testnode.FreePort(t), testnode.FreePort(t)
 	s, c := dev(t, dir, port, rpcPort)
@@ -89,6 +90,7 @@ func TestDev(t *testing.T) {
 // A reorganization deeper than the required depth withdraws a proof; the same
 // commitment gets another one in the new branch.
 func TestReorg(t *testing.T) {
+	t.Parallel()
 	node := testnode.Bitcoind(t)
 	c := chainOf(t, node)
 	s := serve(t, &c.rpc, "", "confirmations = 3")

@@ -31,6 +31,7 @@ func private(t *testing.T, args ...string) string {
 // Signatures of two other libraries, with a random k and both forms of keys, recover to their keys, and ours verify
 // there.
 func TestSignedMessages(t *testing.T) {
+	t.Parallel()
 	var messages []string
 	for n := range 12 {
 		messages = append(messages, string(signedmsg.Digest(binary.BigEndian.AppendUint32(nil, uint32(n)))))
@@ -86,6 +87,7 @@ func TestSignedMessages(t *testing.T) {
 // Customers of the authenticated calendar stamp, with their own library and with our tool; every client completes
 // and verifies the proofs; and a third party counts again what was signed.
 func TestAuthenticatedCalendar(t *testing.T) {
+	t.Parallel()
 	c, _ := devChain(t)
 	called := make(chan string, 100)
 	customer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.URL.RawQuery }))

@@ -71,6 +71,7 @@ func withLogin(t *testing.T, rpc testnode.RPC) string {
 // One log in Bitcoin and in a real Litecoin: the proof has both attestations and every client reads it; a target whose
 // node is down delays nothing; a target can be taken out of the configuration and put back.
 func TestTwoTargets(t *testing.T) {
+	t.Parallel()
 	c, _ := devChain(t)
 	ltc := testnode.Litecoind(t)
 	ltc.Mine(t, 400)

@@ -31,6 +31,7 @@ func serveUpstream(t *testing.T, c *chain, parent *service) *service {
 // are gone. So does any client with a proof that names the parent in place of us, as those of accounts do. Others are told
 // to wait, and complete their proofs with us.
 func TestUpstream(t *testing.T) {
+	t.Parallel()
 	c, _ := devChain(t)
 	parent := serve(t, &c.rpc, "", "")
 	s := serveUpstream(t, c, parent)
