@@ -427,3 +427,22 @@ func TestClosedIsOneFile(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that a fault left open costs one request, which is told, and nothing that comes after it.
+func TestTransactionLeftOpen(t *testing.T) {
+	db := openAt(t, places["sqlite"](t), Options{})
+	first := appendTip(t, db, 1)
+	if _, err := db.writer.begin.ExecContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.writer.conn.ExecContext(t.Context(), `DELETE FROM entry`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Append(t.Context(), epoch0, [][32]byte{tip(2)}); err == nil {
+		t.Fatal("an append joined the transaction")
+	}
+	if e := appendTip(t, db, 3); e.Position() != first.Position()+1 {
+		t.Errorf("the next entry is at %v", e.Position())
+	}
+	recompute(t, db)
+}

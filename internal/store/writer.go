@@ -68,6 +68,8 @@ func (w *writer) run(ctx context.Context, db *DB, commit func(transaction) error
 		return ctx.Err()
 	}
 	if _, err := w.begin.ExecContext(context.WithoutCancel(ctx)); err != nil {
+		// Whatever a fault left open ends here, so that the next transaction can begin.
+		w.rollback.ExecContext(context.WithoutCancel(ctx))
 		return err
 	}
 	t := &written{Conn: w.conn, ctx: ctx, writer: w}
