@@ -209,6 +209,7 @@ var allowed = map[string]map[string]string{
 		"internal/store":                    "what its errors mean",
 	},
 	"internal/compat/originstamp/proof": {
+		"internal/anchor":  "which networks have no value",
 		"internal/logtree": "the chain that has the root",
 		"internal/pdf":     "how PDFs are drawn",
 		"internal/qr":      "the address as a QR code",
@@ -308,6 +309,7 @@ var allowed = map[string]map[string]string{
 		"internal/compat/originstamp":          "a surface",
 		"internal/compat/originstamp/delivery": "who awaits seeds",
 		"internal/compat/originstamp/pages":    "a surface",
+		"internal/compat/originstamp/proof":    "the documents of the pages",
 		"internal/seed":                        "the currencies",
 	},
 	"internal/testnode": {},

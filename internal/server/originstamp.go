@@ -13,6 +13,7 @@ import (
 	"github.com/datestone/datestone/internal/compat/originstamp"
 	"github.com/datestone/datestone/internal/compat/originstamp/delivery"
 	"github.com/datestone/datestone/internal/compat/originstamp/pages"
+	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/mail"
 	"github.com/datestone/datestone/internal/notify"
 	"github.com/datestone/datestone/internal/publish"
@@ -177,7 +178,8 @@ func (s *Server) openSubmitted(numbers *metrics) (*pages.Server, error) {
 		return nil, err
 	}
 	return pages.New(pages.Config{
-		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Currencies: currencies, OTS: s.stamps.OTS, Comments: s.config.OriginStamp.Comments,
+		URI: s.config.URI, TrustedProxies: trusted, Store: s.db, Currencies: currencies, Comments: s.config.OriginStamp.Comments,
+		Documents: proof.NewMaker(s.db, strings.TrimRight(s.config.URI, "/"), s.stamps.OTS), OTS: s.stamps.OTS,
 		Log: s.log, Observe: numbers.answered("submitted"),
 	})
 }

@@ -31,11 +31,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
+	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/egress"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/logtree"
@@ -143,7 +142,7 @@ type Server struct {
 	handler http.Handler
 	calls   chan struct{} // holds one token for each webhook that is being started
 
-	documents *semaphore.Weighted // PDFs that are being made
+	documents *proof.Maker
 
 	requests httpkit.Limiter[int64] // by account
 	creates  httpkit.Limiter[int64]
@@ -152,12 +151,8 @@ type Server struct {
 	files    httpkit.Limiter[netip.Addr]
 }
 
-const (
-	// maxCalls is how many webhooks may be started at a time.
-	maxCalls = 32
-	// maxDocuments is how many PDFs are made at a time, each with tens of megabytes of memory.
-	maxDocuments = 2
-)
+// maxCalls is how many webhooks may be started at a time.
+const maxCalls = 32
 
 // New makes the surface. The URI must be one that pending attestations can carry.
 func New(config Config) (*Server, error) {
@@ -176,7 +171,8 @@ func New(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	s := &Server{config: config, pending: pending, calls: make(chan struct{}, maxCalls), documents: semaphore.NewWeighted(maxDocuments)}
+	s := &Server{config: config, pending: pending, calls: make(chan struct{}, maxCalls)}
+	s.documents = proof.NewMaker(config.Store, config.URI, s.OTS)
 	s.surface = &httpkit.Surface{Fail: writeError, Log: config.Log}
 	s.routes = []route{
 		s.route("v3/timestamp/create", http.MethodPost, "originstamp-create", s.create),

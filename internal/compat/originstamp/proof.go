@@ -6,10 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/datestone/datestone/internal/account"
-	"github.com/datestone/datestone/internal/anchor"
 	"github.com/datestone/datestone/internal/calendar"
 	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/httpkit"
@@ -72,45 +70,20 @@ func (s *Server) parseDocument(r *http.Request) (d document, err error) {
 	return d, nil
 }
 
-// file makes a document. The tree is the same each time, while the seed stays in its block; a certificate has the ordinary
-// proof in it, which gets complete at its own time.
+// file makes a document.
 func (s *Server) file(ctx context.Context, d document) ([]byte, error) {
 	sub, err := s.config.Store.Submitted(ctx, d.hash)
 	if err != nil {
 		return nil, errSubmitted(err)
 	}
-	states, err := s.config.Store.SeedStates(ctx, sub.Number)
-	if err != nil {
-		return nil, refused(err)
+	document := s.documents.XML
+	if d.kind == certificateKind {
+		document = s.documents.PDF
 	}
-	i := slices.IndexFunc(states, func(s seed.State) bool { return s.Target == d.currency.Target && s.Status == seed.Final })
-	if i < 0 {
+	file, err := document(ctx, sub, d.currency)
+	if errors.Is(err, proof.ErrNotFinal) {
 		return nil, failure(CodeNoProof, "The hash is not tamper-proof yet in this currency, so there is no proof: wait for submit_status 3.")
-	}
-	branch, err := s.config.Store.SeedBranch(ctx, states[i].Seed, d.hash)
-	if err != nil {
-		return nil, refused(err)
-	}
-	if d.kind == treeKind {
-		return proof.XML(branch), nil
-	}
-	c := proof.Certificate{
-		Submitted: sub, State: states[i], Branch: branch, Currency: d.currency, Service: s.config.URI,
-	}
-	targets, err := s.config.Store.Targets(ctx)
-	if err != nil {
-		return nil, refused(err)
-	}
-	c.TestNetwork = slices.ContainsFunc(targets, func(t anchor.Status) bool { return t.Target == d.currency.Target && t.TestNetwork })
-	if c.OTS, err = s.OTS(ctx, sub); err != nil {
-		return nil, refused(err)
-	}
-	if err := s.documents.Acquire(ctx, 1); err != nil {
-		return nil, refused(err)
-	}
-	defer s.documents.Release(1)
-	file, err := c.PDF()
-	if err != nil {
+	} else if err != nil {
 		return nil, refused(err)
 	}
 	return file, nil

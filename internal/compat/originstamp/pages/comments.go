@@ -109,7 +109,7 @@ func (s *Server) getComments(w http.ResponseWriter, r *http.Request) error {
 			view.Next = "comments?" + url.Values{"q": {q.words}, "before": {strconv.FormatInt(next, 10)}}.Encode()
 		}
 	}
-	if view.TestNetwork, err = s.testNetwork(r.Context(), ""); err != nil {
+	if view.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
 		return err
 	}
 	return write(w, r, commentsPage, view)

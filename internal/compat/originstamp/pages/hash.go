@@ -165,7 +165,7 @@ func (s *Server) show(ctx context.Context, sub seed.Submitted, up string) (shown
 		}
 	}
 	slices.SortFunc(view.Seeds, func(a, b shownSeed) int { return cmp.Compare(a.ID, b.ID) })
-	view.TestNetwork, err = s.testNetwork(ctx, "")
+	view.TestNetwork, err = s.testNetwork(ctx)
 	return view, err
 }
 
@@ -269,7 +269,7 @@ type none struct {
 }
 
 func (s *Server) writeNone(w http.ResponseWriter, r *http.Request, status int, n none) (err error) {
-	if n.TestNetwork, err = s.testNetwork(r.Context(), ""); err != nil {
+	if n.TestNetwork, err = s.testNetwork(r.Context()); err != nil {
 		return err
 	}
 	body, err := page.Render(nonePage, n)
@@ -297,41 +297,29 @@ func (s *Server) writeProof(w http.ResponseWriter, r *http.Request, sub seed.Sub
 	if !ok {
 		return errMissing()
 	}
-	ctx := r.Context()
-	states, err := s.config.Store.SeedStates(ctx, sub.Number)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(states, func(s seed.State) bool { return s.Target == c.Target && s.Status == seed.Final })
-	if i < 0 {
-		return &httpkit.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("the hash is not tamper-proof yet in %s, so there is no proof", proof.CurrencyName(c))}
-	}
-	branch, err := s.config.Store.SeedBranch(ctx, states[i].Seed, sub.Hash)
-	if err != nil {
-		return err
-	}
 	if ending == "xml" {
-		return download(w, r, "text/xml; charset=utf-8", proof.Name("proof", c, sub.Hash, ending), proof.XML(branch))
+		file, err := s.config.Documents.XML(r.Context(), sub, c)
+		if err != nil {
+			return unproven(err, c)
+		}
+		return download(w, r, "text/xml; charset=utf-8", proof.Name("proof", c, sub.Hash, ending), file)
 	}
-	document := proof.Certificate{Submitted: sub, State: states[i], Branch: branch, Currency: c, Service: s.config.URI}
 	if !s.config.Comments {
-		document.Submitted.Comment = ""
+		sub.Comment = ""
 	}
-	if document.OTS, err = s.config.OTS(ctx, sub); err != nil {
-		return err
-	}
-	if document.TestNetwork, err = s.testNetwork(ctx, c.Target); err != nil {
-		return err
-	}
-	if err := s.documents.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer s.documents.Release(1)
-	file, err := document.PDF()
+	file, err := s.config.Documents.PDF(r.Context(), sub, c)
 	if err != nil {
-		return err
+		return unproven(err, c)
 	}
 	return download(w, r, "application/pdf", proof.Name("certificate", c, sub.Hash, ending), file)
+}
+
+// unproven says of a document that there is none while that is so.
+func unproven(err error, c seed.Currency) error {
+	if errors.Is(err, proof.ErrNotFinal) {
+		return &httpkit.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("the hash is not tamper-proof yet in %s, so there is no proof", proof.CurrencyName(c))}
+	}
+	return err
 }
 
 // download answers with a file whose name is in ASCII.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/datestone/datestone/api"
 	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/httpkit"
 	"github.com/datestone/datestone/internal/page"
 	"github.com/datestone/datestone/internal/seed"
@@ -34,7 +35,6 @@ type Store interface {
 	Submitted(ctx context.Context, hash [32]byte) (seed.Submitted, error)
 	PreprintOf(ctx context.Context, uid seed.UUID) (seed.Submitted, error)
 	SeedStates(ctx context.Context, number int64) ([]seed.State, error)
-	SeedBranch(ctx context.Context, s seed.Seed, hash [32]byte) (seed.Branch, error)
 	// Targets is what the targets last said of themselves.
 	Targets(ctx context.Context) ([]anchor.Status, error)
 	// SearchComments are up to limit submissions with numbers below before, or from the newest on for 0; newest first.
@@ -51,6 +51,8 @@ type Config struct {
 	Store Store
 	// Currencies are those that targets carry.
 	Currencies []seed.Currency
+	// Documents makes XML and PDF.
+	Documents *proof.Maker
 	// OTS is the .ots file of a submitted hash, complete or not, or nil when there is none.
 	OTS func(ctx context.Context, sub seed.Submitted) ([]byte, error)
 	// Comments says whether everybody may search comments, and read them on pages.
@@ -70,7 +72,7 @@ type Server struct {
 
 	hash, preprint, comments, search http.Handler
 
-	documents, searches   *semaphore.Weighted
+	searches              *semaphore.Weighted
 	lookupSites, askSites httpkit.Limiter[netip.Addr]
 }
 
@@ -85,8 +87,6 @@ const (
 	// What an address may ask for in a minute.
 	lookupsPerSite  = 60
 	searchesPerSite = 20
-	// documentsAtOnce is how many PDFs are made at a time: each takes some 50 milliseconds and up to 45 megabytes.
-	documentsAtOnce = 2
 	// searchesAtOnce is how many searches run at a time: each may read a hundred thousand comments.
 	searchesAtOnce = 2
 )
@@ -94,13 +94,13 @@ const (
 // New makes the pages.
 func New(config Config) (*Server, error) {
 	config.URI = strings.TrimRight(config.URI, "/")
-	if config.Store == nil || config.OTS == nil {
+	if config.Store == nil || config.Documents == nil || config.OTS == nil {
 		return nil, errors.New("the pages of submitted hashes need a store and proofs")
 	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	s := &Server{config: config, documents: semaphore.NewWeighted(documentsAtOnce), searches: semaphore.NewWeighted(searchesAtOnce)}
+	s := &Server{config: config, searches: semaphore.NewWeighted(searchesAtOnce)}
 	people := &httpkit.Surface{Fail: page.Fail, Observe: config.Observe, Log: config.Log}
 	programs := &httpkit.Surface{Fail: writeError, Observe: config.Observe, Log: config.Log}
 	handle := func(surface *httpkit.Surface, route string, h httpkit.Handler) http.Handler {
@@ -187,12 +187,12 @@ func (s *Server) admit(r *http.Request, sites *httpkit.Limiter[netip.Addr], limi
 		fmt.Sprintf("there were more than %d such requests from your address in a minute; try again in %s seconds", limit, a.RetryAfter()), "Retry-After", a.RetryAfter())
 }
 
-// testNetwork says whether the chain of a currency is without value, or with an empty target that of any.
-func (s *Server) testNetwork(ctx context.Context, target string) (bool, error) {
+// testNetwork says whether the chain of a currency is without value.
+func (s *Server) testNetwork(ctx context.Context) (bool, error) {
 	targets, err := s.config.Store.Targets(ctx)
 	for _, t := range targets {
 		for _, c := range s.config.Currencies {
-			if t.TestNetwork && t.Target == c.Target && (target == "" || target == t.Target) {
+			if t.TestNetwork && t.Target == c.Target {
 				return true, err
 			}
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/datestone/datestone/internal/account"
 	"github.com/datestone/datestone/internal/anchor"
+	"github.com/datestone/datestone/internal/compat/originstamp/proof"
 	"github.com/datestone/datestone/internal/logtree"
 	"github.com/datestone/datestone/internal/seed"
 	"github.com/datestone/datestone/internal/store"
@@ -92,6 +93,7 @@ func newRig(t *testing.T) *rig {
 			return append([]byte("ots of "), sub.Hash[:]...), nil
 		},
 	}
+	r.config.Documents = proof.NewMaker(r.db, testURI, r.config.OTS)
 	r.change(func(*Config) {})
 	for i, a := range []*account.Account{&r.a, &r.b} {
 		if *a, err = db.CreateAccount(t.Context(), submitted, string(rune('a'+i))+"@private.example", "business"); err != nil {
